@@ -1,0 +1,507 @@
+//! §4, §5.5, §7: one WebSocket connection as the server sees it: the state machine that ties the other files together.
+//!
+//! ```text
+//!  Connecting --accept()--> Open --close()--> CloseSent --the peer's Close--> Closed
+//!      |                     |                    |                             ^
+//!      '--rejected, the peer's Close (echoed), a broken rule, end of file, -----'
+//!         a timeout, a queue that is full
+//! ```
+//!
+//! `Closed` is not yet gone: the server flushes what waits, shuts its side of the transport down, and reads on until
+//! the peer has done the same or the close timeout is over ([`Connection::is_done`]). Otherwise the transport could
+//! be reset, and our Close frame lost on its way.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::close::{CloseCode, encode_close_payload, parse_close_payload};
+use super::error::{HandshakeError, ProtocolError};
+use super::frame::{FrameDecoder, Opcode, SharedFrame, header_len};
+use super::handshake::{OpeningHandshake, Request, encode_rejection};
+use super::input::Input;
+use super::limits::Limits;
+use super::message::{Assembled, ControlFrame, Message, MessageAssembler};
+use super::send_queue::SendQueue;
+
+/// One connection, without its socket. The methods come in four kinds:
+///
+/// - **Bytes in**: [`poll_event`](Connection::poll_event) until it gives `None`, for each read;
+///   [`receive_eof`](Connection::receive_eof), [`abort`](Connection::abort).
+/// - **Commands**: [`accept`](Connection::accept) or [`reject`](Connection::reject) the request, then
+///   [`send`](Connection::send), [`send_shared`](Connection::send_shared), [`close`](Connection::close).
+/// - **Bytes out**: [`outgoing`](Connection::outgoing), then [`sent`](Connection::sent) with what the socket took.
+/// - **Time**: [`next_timeout`](Connection::next_timeout), [`handle_timeout`](Connection::handle_timeout).
+///
+/// Pings, pongs and Close frames are never events. The end is a [state](Connection::state), to be looked at whenever
+/// one of the methods was called, so that every way to it meets in one place.
+///
+/// ```
+/// use std::{rc::Rc, time::Instant};
+/// use frameloop::protocol::{Connection, Event, Input, Limits};
+///
+/// let now = Instant::now();
+/// let mut connection = Connection::new(Rc::new(Limits::default()), now);
+/// let mut bytes = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+///     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\
+///     \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec();
+/// let mut input = Input::new(&mut bytes);
+/// while let Some(event) = connection.poll_event(&mut input, now) {
+///     match event {
+///         Event::Request(request) => connection.accept(&request, None, now),
+///         Event::Message(message) => connection.send(message, now), // an echo
+///     }
+/// }
+/// assert!(connection.outgoing().collect::<Vec<_>>().concat().ends_with(b"\r\n\r\n\x81\x05Hello"));
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    limits: Rc<Limits>,
+    state: State,
+    has_eof: bool,
+    is_aborted: bool,
+    unanswered_pings: u8,
+    /// The end of the time for the opening handshake, the next ping, or the end of the time for closing: by state.
+    deadline: Instant,
+    /// While the request head is awaited.
+    opening: Option<Box<OpeningHandshake>>,
+    decoder: FrameDecoder,
+    assembler: MessageAssembler,
+    queue: SendQueue,
+    end: Option<Box<End>>,
+}
+
+/// The states of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The opening handshake is not complete (§4).
+    Connecting,
+    /// Messages go both ways.
+    Open,
+    /// We sent a Close frame and wait for the peer's (§7.1.2). Messages are no longer taken or sent.
+    CloseSent,
+    /// Nothing more is processed (§7.1.4). What waits may still go out.
+    Closed,
+}
+
+/// What a connection has to tell.
+#[derive(Debug)]
+pub enum Event<'b> {
+    /// The client asks to open a WebSocket connection (§4.2.1): [`accept`](Connection::accept) or
+    /// [`reject`](Connection::reject) it. Until then nothing more is taken from the input.
+    Request(Request),
+    /// A message, with the lifetime of the read buffer.
+    Message(Message<'b>),
+}
+
+/// Why a connection ended: the first cause, whatever followed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The opening handshake was refused.
+    Refused(HandshakeError),
+    /// The peer began the closing handshake, with this code.
+    ClosedByPeer(Option<CloseCode>),
+    /// We began the closing handshake, with this code.
+    ClosedByUs(CloseCode),
+    /// We failed the connection (§7.1.7).
+    Failed(ProtocolError),
+    /// The peer ended the transport without a Close frame.
+    Lost,
+    /// The transport broke.
+    Reset,
+    /// The peer gave no sign of life.
+    HeartbeatTimeout,
+    /// The peer took nothing of what waited for it, for too long.
+    SlowReader,
+    /// More waited for the peer than its queue may hold.
+    QueueFull,
+}
+
+impl End {
+    /// The code of the Close frame that the peer was sent or has sent; `None` where there was none.
+    pub fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            End::Refused(_) | End::Lost | End::Reset => None,
+            End::ClosedByPeer(code) => *code,
+            End::ClosedByUs(code) => Some(*code),
+            End::Failed(error) => Some(error.close_code()),
+            End::HeartbeatTimeout => Some(CloseCode::HEARTBEAT_TIMEOUT),
+            End::SlowReader | End::QueueFull => Some(CloseCode::TRY_AGAIN_LATER),
+        }
+    }
+
+    /// One word for the log and the metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            End::Refused(error) => error.word(),
+            End::ClosedByPeer(_) => "closed_by_peer",
+            End::ClosedByUs(code) => code_word(*code),
+            End::Failed(error) => code_word(error.close_code()),
+            End::Lost => "connection_lost",
+            End::Reset => "connection_reset",
+            End::HeartbeatTimeout => "heartbeat_timeout",
+            End::SlowReader | End::QueueFull => code_word(CloseCode::TRY_AGAIN_LATER),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Refused(error) => write!(f, "{error}"),
+            End::Failed(error) => write!(f, "{error}"),
+            End::SlowReader => write!(f, "the peer took nothing of what waited for it"),
+            End::QueueFull => write!(f, "more waited for the peer than its queue may hold"),
+            other => f.write_str(other.word()),
+        }
+    }
+}
+
+/// Which deadline runs. All connections of one server wait equally long for deadlines of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timer {
+    /// [`Limits::handshake_timeout`].
+    Handshake,
+    /// [`Limits::ping_interval`].
+    Ping,
+    /// [`Limits::close_timeout`].
+    Close,
+}
+
+impl Connection {
+    /// A connection whose transport has just been established.
+    pub fn new(limits: Rc<Limits>, now: Instant) -> Connection {
+        Connection {
+            state: State::Connecting,
+            has_eof: false,
+            is_aborted: false,
+            unanswered_pings: 0,
+            deadline: now + limits.handshake_timeout,
+            opening: Some(Box::default()),
+            decoder: FrameDecoder::new(),
+            assembler: MessageAssembler::default(),
+            queue: SendQueue::default(),
+            end: None,
+            limits,
+        }
+    }
+
+    /// Where the connection stands.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Why it ended, once it did. It is known from the first step of closing on.
+    pub fn end(&self) -> Option<&End> {
+        self.end.as_deref()
+    }
+
+    /// Whether nothing more will be sent or received: the transport can be dropped.
+    pub fn is_done(&self) -> bool {
+        self.is_aborted || (self.state == State::Closed && self.has_eof && self.queue.is_empty())
+    }
+
+    // ---- bytes in
+
+    /// Takes bytes from `input` up to the next event, or all of them. Call it until it returns `None`.
+    ///
+    /// Once the connection is closed, the input is discarded.
+    #[inline]
+    pub fn poll_event<'b>(&mut self, input: &mut Input<'b>, now: Instant) -> Option<Event<'b>> {
+        if !input.is_empty() {
+            self.unanswered_pings = 0; // any byte is a sign of life: a pong can be stuck behind data
+        }
+        loop {
+            match self.state {
+                State::Connecting => return self.poll_request(input, now).map(Event::Request),
+                State::Open | State::CloseSent => match self.poll_frame(input) {
+                    Ok(None) => return None,
+                    Ok(Some(Assembled::Message(message))) if self.state == State::Open => {
+                        return Some(Event::Message(message));
+                    }
+                    // §1.4: after our Close the application has no use for data; we wait for the peer's Close.
+                    Ok(Some(Assembled::Message(_))) => {}
+                    Ok(Some(Assembled::Control(frame))) => self.receive_control(frame, now),
+                    Err(error) => self.fail(error, now),
+                },
+                State::Closed => {
+                    input.take_all(); // §7.1.7: after the end nothing more is processed
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The peer will send nothing more. Without a Close frame before, the connection is lost (§7.1.5: 1006); what
+    /// waits for the peer is still sent, for it may have closed its own side only.
+    pub fn receive_eof(&mut self, now: Instant) {
+        self.has_eof = true;
+        self.enter_closed(End::Lost, now);
+    }
+
+    /// The transport broke: nothing more can be sent or received.
+    pub fn abort(&mut self, now: Instant) {
+        self.enter_closed(End::Reset, now);
+        self.queue = SendQueue::default();
+        self.is_aborted = true;
+    }
+
+    fn poll_request(&mut self, input: &mut Input<'_>, now: Instant) -> Option<Request> {
+        match self.opening.as_mut()?.poll_request(input) {
+            Ok(None) => None,
+            Ok(Some(request)) => {
+                self.opening = None;
+                Some(request)
+            }
+            Err(error) => {
+                input.take_all();
+                self.reject(error, now);
+                None
+            }
+        }
+    }
+
+    /// The next whole message or control frame.
+    #[inline]
+    fn poll_frame<'b>(&mut self, input: &mut Input<'b>) -> Result<Option<Assembled<'b>>, ProtocolError> {
+        loop {
+            if !self.decoder.is_in_payload() {
+                let Some(header) = self.decoder.poll_header(input)? else { return Ok(None) };
+                self.assembler.begin_frame(&header, &self.limits)?;
+            }
+            let Some(chunk) = self.decoder.poll_chunk(input) else { return Ok(None) };
+            if let Some(assembled) = self.assembler.push(chunk)? {
+                return Ok(Some(assembled));
+            }
+        }
+    }
+
+    fn receive_control(&mut self, frame: ControlFrame<'_>, now: Instant) {
+        match frame {
+            // §5.5.2: MUST send a Pong in response, unless it already received a Close frame.
+            // §5.5.3: with identical application data.
+            ControlFrame::Ping(payload) => self.queue.push_control(Opcode::Pong, &payload),
+            ControlFrame::Pong(_) => {} // §5.5.3: a response to an unsolicited Pong is not expected
+            ControlFrame::Close(payload) => match parse_close_payload(&payload) {
+                Ok(close) => {
+                    let code = close.map(|(code, _)| code);
+                    if self.state == State::Open {
+                        // §5.5.1: MUST send a Close frame in response; it typically echoes the code.
+                        let echo = code.map_or(Vec::new(), |code| encode_close_payload(code, ""));
+                        self.queue.push_frame(Opcode::Close, Cow::Owned(echo));
+                    }
+                    self.enter_closed(End::ClosedByPeer(code), now);
+                }
+                Err(error) => self.fail(error, now),
+            },
+        }
+    }
+
+    /// §7.1.7: fails the connection. The only way for a broken rule: the Close frame, then nothing more.
+    fn fail(&mut self, error: ProtocolError, now: Instant) {
+        let code = error.close_code();
+        self.push_close(code, &format!("{}: {error}", code_word(code)));
+        self.enter_closed(End::Failed(error), now);
+    }
+
+    /// Ends a connection whose peer takes nothing more. What waits is dropped, so that memory is free at once and
+    /// the Close frame has a chance.
+    fn give_up(&mut self, end: End, now: Instant) {
+        self.queue.drop_unsent();
+        if let Some(code) = end.close_code() {
+            self.push_close(code, end.word());
+        }
+        self.enter_closed(end, now);
+    }
+
+    /// Queues our Close frame, unless one was sent before (§5.5.1: nothing follows it).
+    fn push_close(&mut self, code: CloseCode, reason: &str) {
+        if self.state == State::Open {
+            self.queue.push_frame(Opcode::Close, Cow::Owned(encode_close_payload(code, reason)));
+        }
+    }
+
+    fn enter_closed(&mut self, end: End, now: Instant) {
+        if self.state != State::Closed {
+            self.begin_closing(end, now);
+            self.state = State::Closed;
+            self.opening = None;
+            self.decoder = FrameDecoder::new();
+            self.assembler = MessageAssembler::default();
+        }
+    }
+
+    /// Notes the cause and starts the time for closing, both at the first step only.
+    fn begin_closing(&mut self, end: End, now: Instant) {
+        if self.end.is_none() {
+            self.end = Some(Box::new(end));
+            self.deadline = now + self.limits.close_timeout;
+        }
+    }
+
+    // ---- commands
+
+    /// Accepts the request, with one of our own subprotocols or none (§4.2.2).
+    ///
+    /// # Panics
+    /// If no request waits for its answer, or the subprotocol is no token: a bug of the caller.
+    pub fn accept(&mut self, request: &Request, subprotocol: Option<&str>, now: Instant) {
+        assert!(self.state == State::Connecting && self.opening.is_none(), "no request waits for its answer");
+        self.queue.push_response(request.encode_accept(subprotocol));
+        self.state = State::Open;
+        self.deadline = now + self.limits.ping_interval;
+    }
+
+    /// Refuses the request: an HTTP response, and the end (§4.2.2). Nothing that follows it is looked at.
+    ///
+    /// # Panics
+    /// If the connection is open already: a bug of the caller.
+    pub fn reject(&mut self, error: HandshakeError, now: Instant) {
+        assert!(self.state == State::Connecting, "only a request can be refused");
+        self.queue.push_response(encode_rejection(&error));
+        self.enter_closed(End::Refused(error), now);
+    }
+
+    /// Queues a message in one frame. A payload that is owned is not copied.
+    ///
+    /// If the connection is not open the message is dropped. If the queue cannot hold it, the connection ends with
+    /// 1013 and [`End::QueueFull`]: the peer is told, never left with a hole.
+    #[inline]
+    pub fn send(&mut self, message: Message<'_>, now: Instant) {
+        let (opcode, payload) = message.into_parts();
+        if self.has_room(header_len(payload.len() as u64) + payload.len(), now) {
+            self.queue.push_frame(opcode, payload);
+        }
+    }
+
+    /// Queues a frame that other connections get as well; otherwise as [`send`](Connection::send).
+    #[inline]
+    pub fn send_shared(&mut self, frame: &SharedFrame, now: Instant) {
+        if self.has_room(frame.as_bytes().len(), now) {
+            self.queue.push_shared(frame);
+        }
+    }
+
+    /// Begins the closing handshake (§7.1.2): a Close frame behind what waits, then the peer has
+    /// [`Limits::close_timeout`] to answer. Without effect if the connection is not open.
+    pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
+        if self.state == State::Open {
+            self.push_close(code, reason);
+            self.begin_closing(End::ClosedByUs(code), now);
+            self.state = State::CloseSent;
+        }
+    }
+
+    /// Whether a frame may be queued; ends the connection if the queue cannot hold it.
+    #[inline]
+    fn has_room(&mut self, frame_len: usize, now: Instant) -> bool {
+        if self.state != State::Open {
+            return false;
+        }
+        let has_room = frame_len <= self.limits.queue_bytes_max.saturating_sub(self.queue.len());
+        if !has_room {
+            self.give_up(End::QueueFull, now);
+        }
+        has_room
+    }
+
+    // ---- bytes out
+
+    /// What waits for the socket, in the order in which it goes out; no slice is empty.
+    #[inline]
+    pub fn outgoing(&self) -> impl Iterator<Item = &[u8]> {
+        self.queue.outgoing()
+    }
+
+    /// The number of bytes that wait.
+    #[inline]
+    pub fn queued_bytes(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The socket took the first `count` bytes of [`outgoing`](Connection::outgoing); 0 means that it takes none now.
+    #[inline]
+    pub fn sent(&mut self, count: usize, now: Instant) {
+        self.queue.sent(count, now);
+    }
+
+    // ---- time
+
+    /// The deadline of the state, and its kind. `None` once the connection is done.
+    pub fn timer(&self) -> Option<(Timer, Instant)> {
+        let timer = match self.state {
+            State::Connecting => Timer::Handshake,
+            State::Open => Timer::Ping,
+            State::CloseSent | State::Closed => Timer::Close,
+        };
+        (!self.is_done()).then_some((timer, self.deadline))
+    }
+
+    /// When a peer that takes nothing of what waits is given up; `None` while it keeps up.
+    #[inline]
+    pub fn slow_deadline(&self) -> Option<Instant> {
+        // A connection that closes has its close deadline.
+        if self.state != State::Open {
+            return None;
+        }
+        self.queue.stuck_since().map(|since| since + self.limits.slow_timeout)
+    }
+
+    /// When [`handle_timeout`](Connection::handle_timeout) has something to do next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timer().map(|(_, deadline)| self.slow_deadline().map_or(deadline, |slow| slow.min(deadline)))
+    }
+
+    /// Does what is due at `now`; nothing if it is early.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.slow_deadline().is_some_and(|deadline| deadline <= now) {
+            self.give_up(End::SlowReader, now);
+        }
+        if self.is_aborted || now < self.deadline {
+            return;
+        }
+        match self.state {
+            State::Connecting => self.reject(HandshakeError::Timeout, now),
+            State::Open => self.tick(now),
+            State::CloseSent | State::Closed => {
+                self.enter_closed(End::Lost, now);
+                self.queue = SendQueue::default();
+                self.is_aborted = true;
+            }
+        }
+    }
+
+    /// The next ping, or the end of a peer that let too many go unanswered (§5.5.2: Ping as a keepalive).
+    fn tick(&mut self, now: Instant) {
+        // A tick that comes later than a whole interval shows that the server itself stood still (suspended,
+        // starved): what the peers sent meanwhile may not have been read yet, so nobody is dropped this time.
+        let is_late = now.duration_since(self.deadline) > self.limits.ping_interval;
+        if self.unanswered_pings >= self.limits.ping_misses_max && !is_late {
+            self.give_up(End::HeartbeatTimeout, now);
+            return;
+        }
+        self.queue.push_control(Opcode::Ping, &[]);
+        self.unanswered_pings = self.unanswered_pings.saturating_add(1);
+        self.deadline = now + self.limits.ping_interval;
+    }
+}
+
+/// The word that stands for a code in close frames, log lines and metrics.
+fn code_word(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::NORMAL => "normal",
+        CloseCode::GOING_AWAY => "shutdown",
+        CloseCode::PROTOCOL_ERROR => "protocol_error",
+        CloseCode::UNSUPPORTED_DATA => "binary",
+        CloseCode::INVALID_PAYLOAD => "bad_utf8",
+        CloseCode::POLICY_VIOLATION => "policy",
+        CloseCode::MESSAGE_TOO_BIG => "message_too_large",
+        CloseCode::INTERNAL_ERROR => "internal",
+        CloseCode::SERVICE_RESTART => "restart",
+        CloseCode::TRY_AGAIN_LATER => "overloaded",
+        CloseCode::HEARTBEAT_TIMEOUT => "heartbeat_timeout",
+        _ => "closed",
+    }
+}

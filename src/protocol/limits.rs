@@ -1,0 +1,62 @@
+//! §10.4: implementations must bound what a peer can make them hold.
+//!
+//! Every bound on one connection stands here, with its unit in its name and what happens when it is reached.
+//! Bounds on the whole server (connections, work per turn) belong to [`crate::server::Config`].
+
+use std::time::Duration;
+
+/// The bounds of one connection. One value is shared by all connections of a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one message, all its fragments together (default 1 MiB).
+    ///
+    /// Checked against the length that a frame header announces, before a byte of it is stored; the connection
+    /// fails with 1009. Large enough for any chat, small enough that 1,000 hostile peers hold 1 GiB at most.
+    pub message_bytes_max: usize,
+    /// Frames of one message (default 1,048,576). A peer may send empty fragments without end: they cost no
+    /// memory, but work. The connection fails with 1009.
+    pub message_frames_max: u32,
+    /// Encoded bytes that wait for the socket of one peer (default 4 MiB). A frame that would exceed it ends the
+    /// connection with 1013; what was queued is dropped, so that the Close frame can still get through.
+    pub queue_bytes_max: usize,
+    /// Time from the start of the connection to the complete request head (default 10 s): 408, then the end.
+    /// It is a total, not an idle time, so that a byte a second does not help.
+    pub handshake_timeout: Duration,
+    /// Time between two pings (default 30 s), below the idle time of common proxies (60 s).
+    pub ping_interval: Duration,
+    /// Pings without any received byte after which the next one ends the connection instead (default 3).
+    pub ping_misses_max: u8,
+    /// Time without progress after which a peer that does not take what is queued for it is closed (default 30 s).
+    pub slow_timeout: Duration,
+    /// Time from the first step of the closing handshake to the end of the transport (default 5 s).
+    pub close_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            message_bytes_max: 1024 * 1024,
+            message_frames_max: 1024 * 1024,
+            queue_bytes_max: 4 * 1024 * 1024,
+            handshake_timeout: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(30),
+            ping_misses_max: 3,
+            slow_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Bytes of a request head, from the method to the empty line; above it the answer is 431.
+/// 16 KiB is what most HTTP servers allow, and room for a few large cookies.
+pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Header fields of a request; above it the answer is 431. Browsers send about 15.
+pub const HEADER_COUNT_MAX: usize = 100;
+
+/// §5.5: payload bytes of a control frame.
+pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
+
+/// Bytes of pings and pongs that wait in the send queue. Above it, and whenever the socket takes no more, the
+/// newest pong replaces those before it (§5.5.3).
+pub const CONTROL_QUEUE_BYTES_MAX: usize = 16 * 1024;

@@ -1,0 +1,326 @@
+//! §5.4, §5.6: fragments make messages, and control frames may stand between them.
+//!
+//! A message that lay whole in one read is lent from the read buffer; only one that was cut or fragmented is
+//! copied, into a buffer that grows with the bytes received, never with the length announced.
+
+use std::borrow::Cow;
+
+use super::error::ProtocolError;
+use super::frame::{Chunk, FrameHeader, Opcode};
+use super::limits::{CONTROL_PAYLOAD_BYTES_MAX, Limits};
+use super::utf8::Utf8Validator;
+
+/// A whole data message (§5.6). Borrowed when it lay whole in one read, owned when it did not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message<'b> {
+    /// Text, which is valid UTF-8.
+    Text(Cow<'b, str>),
+    /// Any bytes.
+    Binary(Cow<'b, [u8]>),
+}
+
+impl<'b> Message<'b> {
+    /// A text message that borrows `text`.
+    pub fn text(text: &'b str) -> Message<'b> {
+        Message::Text(Cow::Borrowed(text))
+    }
+
+    /// A binary message that borrows `payload`.
+    pub fn binary(payload: &'b [u8]) -> Message<'b> {
+        Message::Binary(Cow::Borrowed(payload))
+    }
+
+    /// The payload.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(bytes) => bytes,
+        }
+    }
+
+    /// The opcode of its first frame, and the payload.
+    #[inline]
+    pub(super) fn into_parts(self) -> (Opcode, Cow<'b, [u8]>) {
+        match self {
+            Message::Text(Cow::Borrowed(text)) => (Opcode::Text, Cow::Borrowed(text.as_bytes())),
+            Message::Text(Cow::Owned(text)) => (Opcode::Text, Cow::Owned(text.into_bytes())),
+            Message::Binary(bytes) => (Opcode::Binary, bytes),
+        }
+    }
+}
+
+/// A whole control frame (§5.5) with its payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ControlFrame<'b> {
+    /// §5.5.1.
+    Close(Cow<'b, [u8]>),
+    /// §5.5.2.
+    Ping(Cow<'b, [u8]>),
+    /// §5.5.3.
+    Pong(Cow<'b, [u8]>),
+}
+
+/// What the assembler made of the chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Assembled<'b> {
+    /// A message.
+    Message(Message<'b>),
+    /// A control frame.
+    Control(ControlFrame<'b>),
+}
+
+/// Makes whole messages and control frames of the chunks of frames.
+///
+/// For each frame: [`begin_frame`](MessageAssembler::begin_frame) with its header, then
+/// [`push`](MessageAssembler::push) with each chunk. Between messages it owns no memory.
+#[derive(Debug, Default)]
+pub struct MessageAssembler {
+    message: Option<Box<PartialMessage>>,
+    control: Option<Box<PartialControl>>,
+}
+
+#[derive(Debug)]
+struct PartialMessage {
+    payload: PartialPayload,
+    frames: u32,
+}
+
+#[derive(Debug)]
+enum PartialPayload {
+    Text { text: String, validator: Utf8Validator, bytes: usize },
+    Binary(Vec<u8>),
+}
+
+/// A control frame that was cut. One cut message and one cut control frame can wait at the same time.
+#[derive(Debug, Default)]
+struct PartialControl {
+    payload: Vec<u8>,
+}
+
+impl MessageAssembler {
+    /// Checks the header of the next frame against the rules of §5.4 and the bounds of a message.
+    ///
+    /// # Errors
+    /// Decided from the header alone, before a byte of the payload is looked at or stored.
+    #[inline]
+    pub fn begin_frame(&mut self, header: &FrameHeader, limits: &Limits) -> Result<(), ProtocolError> {
+        if header.opcode.is_control() {
+            return Ok(()); // §5.4: control frames MAY be injected in the middle of a fragmented message
+        }
+        let received = match (&mut self.message, header.opcode) {
+            (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
+            (Some(message), Opcode::Continuation) => {
+                if message.frames == limits.message_frames_max {
+                    return Err(ProtocolError::TooManyFrames(limits.message_frames_max));
+                }
+                message.frames += 1;
+                message.payload.len()
+            }
+            (None, _) => 0,
+            (Some(_), _) => return Err(ProtocolError::ExpectedContinuation),
+        };
+        // Subtract before comparing: a sum could wrap.
+        let room = limits.message_bytes_max.saturating_sub(received) as u64;
+        if header.payload_len > room {
+            return Err(ProtocolError::MessageTooBig {
+                announced: (received as u64).saturating_add(header.payload_len),
+                limit: limits.message_bytes_max as u64,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes the next chunk, and returns what became whole with it.
+    ///
+    /// # Errors
+    /// [`ProtocolError::InvalidUtf8`] at the first bad byte of a text, whether or not the message is complete.
+    #[inline]
+    pub fn push<'b>(&mut self, chunk: Chunk<'b>) -> Result<Option<Assembled<'b>>, ProtocolError> {
+        let Chunk { header, bytes, is_first, is_last } = chunk;
+        let is_whole_frame = is_first && is_last;
+        if header.opcode.is_control() {
+            return Ok(self.push_control(header.opcode, bytes, is_whole_frame, is_last).map(Assembled::Control));
+        }
+        if is_whole_frame && header.fin && self.message.is_none() {
+            let message = match header.opcode {
+                Opcode::Text => Message::text(str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)?),
+                _ => Message::binary(bytes),
+            };
+            return Ok(Some(Assembled::Message(message)));
+        }
+        let message = self.message.get_or_insert_with(|| Box::new(PartialMessage::new(header.opcode)));
+        message.payload.append(bytes)?;
+        if !(is_last && header.fin) {
+            return Ok(None);
+        }
+        let message = self.message.take().expect("it was put there a few lines above");
+        message.payload.finish().map(|message| Some(Assembled::Message(message)))
+    }
+
+    fn push_control<'b>(
+        &mut self,
+        opcode: Opcode,
+        bytes: &'b mut [u8],
+        is_whole_frame: bool,
+        is_last: bool,
+    ) -> Option<ControlFrame<'b>> {
+        let payload = if is_whole_frame {
+            Cow::Borrowed(&*bytes)
+        } else {
+            // §5.5: the header was checked, so that at most 125 bytes come.
+            let control = self.control.get_or_insert_default();
+            control.payload.extend_from_slice(bytes);
+            assert!(control.payload.len() <= CONTROL_PAYLOAD_BYTES_MAX, "more than its header announced");
+            if !is_last {
+                return None;
+            }
+            Cow::Owned(self.control.take()?.payload)
+        };
+        Some(match opcode {
+            Opcode::Close => ControlFrame::Close(payload),
+            Opcode::Ping => ControlFrame::Ping(payload),
+            _ => ControlFrame::Pong(payload),
+        })
+    }
+}
+
+impl PartialMessage {
+    fn new(opcode: Opcode) -> PartialMessage {
+        let payload = match opcode {
+            Opcode::Text => {
+                PartialPayload::Text { text: String::new(), validator: Utf8Validator::default(), bytes: 0 }
+            }
+            _ => PartialPayload::Binary(Vec::new()),
+        };
+        PartialMessage { payload, frames: 1 }
+    }
+}
+
+impl PartialPayload {
+    /// Bytes received so far, those of a cut character included.
+    fn len(&self) -> usize {
+        match self {
+            PartialPayload::Text { bytes, .. } => *bytes,
+            PartialPayload::Binary(payload) => payload.len(),
+        }
+    }
+
+    fn append(&mut self, chunk: &[u8]) -> Result<(), ProtocolError> {
+        match self {
+            PartialPayload::Text { text, validator, bytes } => {
+                *bytes += chunk.len();
+                validator.append(text, chunk)?;
+            }
+            PartialPayload::Binary(payload) => payload.extend_from_slice(chunk),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Message<'static>, ProtocolError> {
+        match self {
+            PartialPayload::Text { text, validator, .. } => {
+                validator.finish()?; // §8.1: a character must not be cut by the end of the message
+                Ok(Message::Text(Cow::Owned(text)))
+            }
+            PartialPayload::Binary(payload) => Ok(Message::Binary(Cow::Owned(payload))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(fin: bool, opcode: Opcode, payload_len: usize) -> FrameHeader {
+        FrameHeader { fin, opcode, masking_key: None, payload_len: payload_len as u64 }
+    }
+
+    fn limits(message_bytes_max: usize) -> Limits {
+        Limits { message_bytes_max, message_frames_max: 4, ..Limits::default() }
+    }
+
+    /// Pushes a whole frame.
+    fn frame<'b>(
+        assembler: &mut MessageAssembler,
+        fin: bool,
+        opcode: Opcode,
+        bytes: &'b mut [u8],
+    ) -> Result<Option<Assembled<'b>>, ProtocolError> {
+        let header = header(fin, opcode, bytes.len());
+        assembler.begin_frame(&header, &limits(10))?;
+        assembler.push(Chunk { header, bytes, is_first: true, is_last: true })
+    }
+
+    #[test]
+    fn a_whole_message_is_lent_and_a_fragmented_one_is_owned() {
+        let mut assembler = MessageAssembler::default();
+        let mut bytes = *b"hello";
+        let Ok(Some(Assembled::Message(Message::Text(Cow::Borrowed("hello"))))) =
+            frame(&mut assembler, true, Opcode::Text, &mut bytes)
+        else {
+            panic!("a message in one frame is borrowed");
+        };
+        assert_eq!(frame(&mut assembler, false, Opcode::Binary, &mut [1, 2]), Ok(None));
+        assert_eq!(frame(&mut assembler, false, Opcode::Continuation, &mut []), Ok(None));
+        let mut ping = *b"p";
+        assert_eq!(
+            frame(&mut assembler, true, Opcode::Ping, &mut ping),
+            Ok(Some(Assembled::Control(ControlFrame::Ping(Cow::Borrowed(b"p"))))),
+            "§5.4: a control frame between fragments"
+        );
+        let Ok(Some(Assembled::Message(Message::Binary(Cow::Owned(payload))))) =
+            frame(&mut assembler, true, Opcode::Continuation, &mut [3])
+        else {
+            panic!("a fragmented message is owned");
+        };
+        assert_eq!(payload, [1, 2, 3]);
+    }
+
+    #[test]
+    fn the_order_of_frames_is_checked_by_the_header() {
+        let mut assembler = MessageAssembler::default();
+        let continuation = header(true, Opcode::Continuation, 0);
+        assert_eq!(
+            assembler.begin_frame(&continuation, &limits(10)),
+            Err(ProtocolError::UnexpectedContinuation)
+        );
+        assert_eq!(frame(&mut assembler, false, Opcode::Text, &mut []), Ok(None));
+        for opcode in [Opcode::Text, Opcode::Binary] {
+            let error = assembler.begin_frame(&header(true, opcode, 0), &limits(10));
+            assert_eq!(error, Err(ProtocolError::ExpectedContinuation));
+        }
+    }
+
+    #[test]
+    fn the_announced_length_of_all_fragments_counts() {
+        let mut assembler = MessageAssembler::default();
+        let error = assembler.begin_frame(&header(true, Opcode::Binary, 11), &limits(10));
+        assert_eq!(error, Err(ProtocolError::MessageTooBig { announced: 11, limit: 10 }));
+        assert_eq!(frame(&mut assembler, false, Opcode::Text, "1234567é".as_bytes().to_vec().as_mut()), Ok(None));
+        let error = assembler.begin_frame(&header(true, Opcode::Continuation, 2), &limits(10));
+        assert_eq!(error, Err(ProtocolError::MessageTooBig { announced: 11, limit: 10 }));
+        assert_eq!(assembler.begin_frame(&header(true, Opcode::Continuation, 1), &limits(10)), Ok(()));
+    }
+
+    #[test]
+    fn fragments_are_counted() {
+        let mut assembler = MessageAssembler::default();
+        assert_eq!(frame(&mut assembler, false, Opcode::Binary, &mut []), Ok(None));
+        for _ in 1..4 {
+            assert_eq!(frame(&mut assembler, false, Opcode::Continuation, &mut []), Ok(None));
+        }
+        let error = frame(&mut assembler, false, Opcode::Continuation, &mut []);
+        assert_eq!(error, Err(ProtocolError::TooManyFrames(4)));
+    }
+
+    #[test]
+    fn bad_text_fails_before_the_message_is_complete() {
+        let mut assembler = MessageAssembler::default();
+        let error = frame(&mut assembler, false, Opcode::Text, &mut [b'a', 0xff]);
+        assert_eq!(error, Err(ProtocolError::InvalidUtf8));
+        let mut assembler = MessageAssembler::default();
+        assert_eq!(frame(&mut assembler, false, Opcode::Text, &mut [0xc3]), Ok(None));
+        let error = frame(&mut assembler, true, Opcode::Continuation, &mut []);
+        assert_eq!(error, Err(ProtocolError::InvalidUtf8), "the end of a character is missing");
+    }
+}

@@ -1,0 +1,40 @@
+//! RFC 6455 and nothing else: bytes and an [`Instant`](std::time::Instant) in, events and bytes out.
+//!
+//! This floor is pure. It knows no socket, no clock, no log and no randomness, so that a fuzz target is ten
+//! lines and a test runs in simulated time. Read the files in the order of this table and you have read the RFC
+//! as a server sees it.
+//!
+//! | RFC 6455 | file | what it owns |
+//! |---|---|---|
+//! | §4.2 | [`handshake`] | the opening handshake: request head, its rules, 101 or a rejection |
+//! | §5.2 | [`frame`] | frame header parse and encode, bytes to payload chunks, frames shared by many receivers |
+//! | §5.3 | [`mask`] | unmasking in place |
+//! | §5.4, §5.6 | [`message`] | fragments to messages, control frames in between |
+//! | §5.5, §7 | [`connection`] | the state machine: ping, pong, the closing handshake, failing the connection |
+//! | §7.4 | [`close`] | close codes and the payload of a Close frame |
+//! | §8.1 | [`utf8`] | text checked as it arrives, across any cut |
+//! | §10.4 | [`limits`] | every bound: its unit, its default and why |
+//!
+//! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket) and
+//! [`error`] (one variant per broken rule, and the close code or status that answers it).
+
+pub mod close;
+pub mod connection;
+pub mod error;
+pub mod frame;
+pub mod handshake;
+pub mod input;
+pub mod limits;
+pub mod mask;
+pub mod message;
+pub mod send_queue;
+pub mod utf8;
+
+pub use close::CloseCode;
+pub use connection::{Connection, End, Event, State};
+pub use error::{HandshakeError, ProtocolError};
+pub use frame::SharedFrame;
+pub use handshake::Request;
+pub use input::Input;
+pub use limits::Limits;
+pub use message::Message;
