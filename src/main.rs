@@ -1,1 +1,77 @@
-fn main(){}
+//! The binary: flags to a configuration, the logger, and a server that runs until it is stopped.
+
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cli;
+mod logger;
+
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+
+use frameloop::chat::{Echo, Hub};
+use frameloop::server::{App, Server};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use crate::cli::{Command, Mode, Options};
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Help) => print(cli::HELP),
+        Ok(Command::Version) => print(concat!("frameloop ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Run(options)) => start(options),
+        Err(problem) => {
+            complain(&problem);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start(mut options: Options) -> ExitCode {
+    let open_files = rlimit::increase_nofile_limit(u64::MAX).map_or(usize::MAX, |limit| limit as usize);
+    if !options.has_max_connections {
+        options.config.connections_max = open_files.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+    }
+    let logger = match logger::start(options.log_level) {
+        Ok(logger) => logger,
+        Err(error) => return fail(&format!("cannot start the log: {error}")),
+    };
+    let result = match options.mode {
+        Mode::Serve => run(&options, Hub::default()),
+        Mode::Echo => run(&options, Echo),
+    };
+    logger.finish();
+    result.map_or_else(|problem| fail(&problem), |()| ExitCode::SUCCESS)
+}
+
+fn run(options: &Options, app: impl App) -> Result<(), String> {
+    let server = Server::bind(&options.config, app).map_err(|error| error.to_string())?;
+    for signal in [SIGTERM, SIGINT] {
+        let stopper = server.stopper().map_err(|error| error.to_string())?;
+        signal_hook::low_level::pipe::register(signal, OwnedFd::from(stopper)).map_err(|error| error.to_string())?;
+    }
+    for address in server.addresses() {
+        print(&format!("listening on ws://{address}/\n"));
+    }
+    server.run().map_err(|error| error.to_string())
+}
+
+/// A closed standard output is no reason to stop.
+fn print(text: &str) -> ExitCode {
+    let mut stdout = std::io::stdout().lock();
+    let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    ExitCode::SUCCESS
+}
+
+fn fail(problem: &str) -> ExitCode {
+    complain(problem);
+    ExitCode::FAILURE
+}
+
+fn complain(problem: &str) {
+    let _ = writeln!(std::io::stderr(), "frameloop: {problem}");
+}
+
+/// Open files that are no connections: standard streams, listeners, the poll, and peers that are being refused.
+const RESERVED_DESCRIPTORS: usize = 64;

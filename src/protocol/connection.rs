@@ -50,7 +50,7 @@ use super::send_queue::SendQueue;
 /// while let Some(event) = connection.poll_event(&mut input, now) {
 ///     match event {
 ///         Event::Request(request) => connection.accept(&request, None, now),
-///         Event::Message(message) => connection.send(message, now), // an echo
+///         Event::Message(message) => assert!(connection.send(message, now)), // an echo
 ///     }
 /// }
 /// assert!(connection.outgoing().collect::<Vec<_>>().concat().ends_with(b"\r\n\r\n\x81\x05Hello"));
@@ -364,24 +364,28 @@ impl Connection {
         self.enter_closed(End::Refused(error), now);
     }
 
-    /// Queues a message in one frame. A payload that is owned is not copied.
+    /// Queues a message in one frame, and returns whether it did. A payload that is owned is not copied.
     ///
     /// If the connection is not open the message is dropped. If the queue cannot hold it, the connection ends with
     /// 1013 and [`End::QueueFull`]: the peer is told, never left with a hole.
     #[inline]
-    pub fn send(&mut self, message: Message<'_>, now: Instant) {
+    pub fn send(&mut self, message: Message<'_>, now: Instant) -> bool {
         let (opcode, payload) = message.into_parts();
-        if self.has_room(header_len(payload.len() as u64) + payload.len(), now) {
+        let has_room = self.has_room(header_len(payload.len() as u64) + payload.len(), now);
+        if has_room {
             self.queue.push_frame(opcode, payload);
         }
+        has_room
     }
 
     /// Queues a frame that other connections get as well; otherwise as [`send`](Connection::send).
     #[inline]
-    pub fn send_shared(&mut self, frame: &SharedFrame, now: Instant) {
-        if self.has_room(frame.as_bytes().len(), now) {
+    pub fn send_shared(&mut self, frame: &SharedFrame, now: Instant) -> bool {
+        let has_room = self.has_room(frame.as_bytes().len(), now);
+        if has_room {
             self.queue.push_shared(frame);
         }
+        has_room
     }
 
     /// Begins the closing handshake (§7.1.2): a Close frame behind what waits, then the peer has

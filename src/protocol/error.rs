@@ -150,9 +150,7 @@ impl HandshakeError {
     /// The HTTP status of the response and its reason phrase.
     pub fn status(&self) -> (u16, &'static str) {
         match self {
-            HandshakeError::HeadTooLarge | HandshakeError::TooManyHeaders => {
-                (431, "Request Header Fields Too Large")
-            }
+            HandshakeError::HeadTooLarge | HandshakeError::TooManyHeaders => (431, "Request Header Fields Too Large"),
             HandshakeError::MethodNotGet => (405, "Method Not Allowed"),
             HandshakeError::NotAnUpgrade | HandshakeError::Version => (426, "Upgrade Required"),
             HandshakeError::Timeout => (408, "Request Timeout"),

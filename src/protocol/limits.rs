@@ -47,6 +47,13 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// Above so many queued bytes of its own a peer is not read: what it sends would only make more.
+    pub fn queue_bytes_paused(&self) -> usize {
+        (self.queue_bytes_max / 4).min(QUEUE_BYTES_PAUSED_MAX)
+    }
+}
+
 /// Bytes of a request head, from the method to the empty line; above it the answer is 431.
 /// 16 KiB is what most HTTP servers allow, and room for a few large cookies.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -60,3 +67,6 @@ pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// Bytes of pings and pongs that wait in the send queue. Above it, and whenever the socket takes no more, the
 /// newest pong replaces those before it (§5.5.3).
 pub const CONTROL_QUEUE_BYTES_MAX: usize = 16 * 1024;
+
+/// The most that [`Limits::queue_bytes_paused`] can be: 1 MiB.
+const QUEUE_BYTES_PAUSED_MAX: usize = 1024 * 1024;

@@ -187,9 +187,7 @@ impl MessageAssembler {
 impl PartialMessage {
     fn new(opcode: Opcode) -> PartialMessage {
         let payload = match opcode {
-            Opcode::Text => {
-                PartialPayload::Text { text: String::new(), validator: Utf8Validator::default(), bytes: 0 }
-            }
+            Opcode::Text => PartialPayload::Text { text: String::new(), validator: Utf8Validator::default(), bytes: 0 },
             _ => PartialPayload::Binary(Vec::new()),
         };
         PartialMessage { payload, frames: 1 }
@@ -280,10 +278,7 @@ mod tests {
     fn the_order_of_frames_is_checked_by_the_header() {
         let mut assembler = MessageAssembler::default();
         let continuation = header(true, Opcode::Continuation, 0);
-        assert_eq!(
-            assembler.begin_frame(&continuation, &limits(10)),
-            Err(ProtocolError::UnexpectedContinuation)
-        );
+        assert_eq!(assembler.begin_frame(&continuation, &limits(10)), Err(ProtocolError::UnexpectedContinuation));
         assert_eq!(frame(&mut assembler, false, Opcode::Text, &mut []), Ok(None));
         for opcode in [Opcode::Text, Opcode::Binary] {
             let error = assembler.begin_frame(&header(true, opcode, 0), &limits(10));
@@ -316,7 +311,8 @@ mod tests {
     #[test]
     fn bad_text_fails_before_the_message_is_complete() {
         let mut assembler = MessageAssembler::default();
-        let error = frame(&mut assembler, false, Opcode::Text, &mut [b'a', 0xff]);
+        let mut bytes = [b'a', 0xff];
+        let error = frame(&mut assembler, false, Opcode::Text, &mut bytes);
         assert_eq!(error, Err(ProtocolError::InvalidUtf8));
         let mut assembler = MessageAssembler::default();
         assert_eq!(frame(&mut assembler, false, Opcode::Text, &mut [0xc3]), Ok(None));

@@ -99,14 +99,14 @@ mod tests {
     #[test]
     fn it_fails_at_the_same_byte_as_the_standard_library() {
         let bad: [&[u8]; 12] = [
-            b"a\x80",                 // a continuation byte without a lead byte
-            b"ab\xc3(",               // no continuation byte where one must be
-            b"\xc0\xaf",              // not in its shortest form
-            b"\xe0\x80\xaf",          // the same in three bytes
-            b"\xf0\x80\x80\xaf",      // and in four
-            b"\xed\xa0\x80",          // a surrogate
-            b"\xf4\x90\x80\x80",      // above U+10FFFF
-            b"\xf5",                  // no lead byte at all
+            b"a\x80",            // a continuation byte without a lead byte
+            b"ab\xc3(",          // no continuation byte where one must be
+            b"\xc0\xaf",         // not in its shortest form
+            b"\xe0\x80\xaf",     // the same in three bytes
+            b"\xf0\x80\x80\xaf", // and in four
+            b"\xed\xa0\x80",     // a surrogate
+            b"\xf4\x90\x80\x80", // above U+10FFFF
+            b"\xf5",             // no lead byte at all
             b"\xfe",
             b"\xff",
             b"\xce\xba\xe1\xbd\xb9\xf4\x90\x80\x80edited",

@@ -159,7 +159,9 @@ mod tests {
 
     #[test]
     fn what_breaks_the_grammar_of_extensions() {
-        for value in ["a;", "a; =b", "a;b=", "a b", "a;b=\"", "a;b=\"\"", "a;b=\"c d\"", "a;b=\"c\\", "(a)", "a;b c", ";a"] {
+        for value in
+            ["a;", "a; =b", "a;b=", "a b", "a;b=\"", "a;b=\"\"", "a;b=\"c d\"", "a;b=\"c\\", "(a)", "a;b c", ";a"]
+        {
             assert_eq!(parse_extensions(value.as_bytes()), None, "{value:?}");
         }
     }

@@ -96,7 +96,9 @@ impl<'h, 'f> Head<'h, 'f> {
         if !is_path_or_uri || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err(HandshakeError::MalformedHead("the request target is no path"));
         }
-        let &[b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = version.as_bytes() else { return Err(MALFORMED_LINE) };
+        let &[b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = version.as_bytes() else {
+            return Err(MALFORMED_LINE);
+        };
         if !major.is_ascii_digit() || !minor.is_ascii_digit() {
             return Err(MALFORMED_LINE);
         }

@@ -132,9 +132,7 @@ pub fn encode_rejection(error: &HandshakeError) -> Vec<u8> {
     let more = match error {
         HandshakeError::MethodNotGet => "Allow: GET\r\n",
         // §4.4: a server that does not speak the client's version says which it speaks.
-        HandshakeError::Version | HandshakeError::NotAnUpgrade => {
-            "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        }
+        HandshakeError::Version | HandshakeError::NotAnUpgrade => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
         HandshakeError::Overloaded => "Retry-After: 1\r\n",
         _ => "",
     };
@@ -160,8 +158,8 @@ fn check(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
         return Err(HandshakeError::Host);
     }
     // The bytes after the head are frames; a proxy that sees a body there would see other messages than we do.
-    let has_body = head.values("content-length").any(|value| value != b"0")
-        || head.values("transfer-encoding").next().is_some();
+    let has_body =
+        head.values("content-length").any(|value| value != b"0") || head.values("transfer-encoding").next().is_some();
     if has_body {
         return Err(HandshakeError::RequestBody);
     }
@@ -345,7 +343,8 @@ mod tests {
 
     #[test]
     fn a_subprotocol_is_selected_from_our_list_in_the_clients_order() {
-        let request = with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: z, b\r\nsec-websocket-protocol: a").unwrap();
+        let request =
+            with("Sec-WebSocket-Protocol", "Sec-WebSocket-Protocol: z, b\r\nsec-websocket-protocol: a").unwrap();
         assert_eq!(request.subprotocols(), ["z", "b", "a"]);
         assert_eq!(request.select_subprotocol(&["a", "b"]), Some("b"));
         assert_eq!(request.select_subprotocol(&["B"]), None, "names are compared with case");

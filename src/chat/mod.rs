@@ -1,0 +1,35 @@
+//! The applications: the session server and, for conformance and load, an echo.
+//!
+//! No socket, no frame, no clock of its own: this floor gets messages and an [`Outbox`](crate::server::Outbox).
+//!
+//! | file | what |
+//! |---|---|
+//! | [`hub`] | the rooms and sessions of `frameloop serve` |
+//! | [`session`] | who a connection is, and ids that nobody can guess |
+//! | [`room`] | the members of a room |
+//! | [`wire`] | JSON in and out |
+//! | [`echo`] | `frameloop echo` |
+//!
+//! # The protocol of `frameloop serve`, plain mode
+//!
+//! One text message carries one JSON object. These are contracts, and each has its tests:
+//!
+//! - **P1** The server sends nothing unasked.
+//! - **P2** A `{"type":"chat",…}` object goes to every other member of the room, as the bytes that its sender sent. The
+//!   sender gets nothing back.
+//! - **P4** Bad JSON, a value that is no object, a missing, non-string or unknown `type` get one `error` object back, the
+//!   log one line, and the connection lives on.
+//! - **P5** A member name that stands twice at the top level is `invalid_message`: two readers would read it differently.
+//! - **P6** A reader that falls too far behind is closed with 1013. A binary message closes with 1003.
+//!
+//! An `error` object is `{"type":"error","code":…,"message":…}` with `code` one of `invalid_json`, `invalid_message` (and
+//! then `field`, where one member is at fault) and `unknown_type`.
+
+pub mod echo;
+pub mod hub;
+pub mod room;
+pub mod session;
+pub mod wire;
+
+pub use echo::Echo;
+pub use hub::Hub;

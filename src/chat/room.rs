@@ -1,0 +1,74 @@
+//! The members of one room.
+
+use std::collections::HashMap;
+
+use crate::server::ConnId;
+
+/// A room: who gets what is said in it.
+///
+/// Members lie densely in a vector, since a broadcast goes over all of them; the map finds the one that leaves.
+#[derive(Debug, Default)]
+pub struct Room {
+    members: Vec<ConnId>,
+    positions: HashMap<ConnId, usize>,
+}
+
+impl Room {
+    /// Adds a member, once.
+    pub fn join(&mut self, id: ConnId) {
+        if let std::collections::hash_map::Entry::Vacant(entry) = self.positions.entry(id) {
+            entry.insert(self.members.len());
+            self.members.push(id);
+        }
+    }
+
+    /// Removes a member, at the same cost in a room of any size. Returns whether it was one.
+    pub fn leave(&mut self, id: ConnId) -> bool {
+        let Some(position) = self.positions.remove(&id) else { return false };
+        self.members.swap_remove(position);
+        if let Some(&moved) = self.members.get(position) {
+            self.positions.insert(moved, position);
+        }
+        true
+    }
+
+    /// All members but this one, in no particular order.
+    pub fn others(&self, id: ConnId) -> impl Iterator<Item = ConnId> {
+        self.members.iter().copied().filter(move |&member| member != id)
+    }
+
+    /// The number of members.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether nobody is there.
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_come_and_go_in_any_order() {
+        let id = ConnId::for_test;
+        let mut room = Room::default();
+        for index in 0..5 {
+            room.join(id(index));
+        }
+        room.join(id(3));
+        assert_eq!(room.len(), 5, "joining twice counts once");
+        for gone in [4, 0, 2] {
+            assert!(room.leave(id(gone)));
+            assert!(!room.leave(id(gone)), "it was no member any more");
+        }
+        let mut others: Vec<ConnId> = room.others(id(1)).collect();
+        others.sort();
+        assert_eq!(others, [id(3)]);
+        assert_eq!(room.others(id(9)).count(), 2, "whoever is no member hears of none excluded");
+        assert!(room.leave(id(1)) && room.leave(id(3)) && room.is_empty());
+    }
+}

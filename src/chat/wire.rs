@@ -1,0 +1,354 @@
+//! RFC 8259: the JSON of the wire protocol, in and out.
+//!
+//! A message is checked whole and taken apart at its top level only; what its members hold is passed on as it was
+//! written, numbers of any size included. What readers would read differently is refused: names that stand twice,
+//! halves of surrogate pairs, nesting too deep for a reader that recurses.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde_core::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// What is wrong with a message. One error object answers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireError {
+    /// One of the closed list of codes.
+    pub code: ErrorCode,
+    /// In words, for whoever wrote the client.
+    pub message: String,
+    /// The member at fault, where it is one.
+    pub field: Option<&'static str>,
+}
+
+/// The codes of `error` objects that plain mode uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// The text is no JSON.
+    InvalidJson,
+    /// The JSON is no message.
+    InvalidMessage,
+    /// The message has a type that is not known.
+    UnknownType,
+}
+
+impl ErrorCode {
+    /// The code as it stands in the object.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorCode::InvalidJson => "invalid_json",
+            ErrorCode::InvalidMessage => "invalid_message",
+            ErrorCode::UnknownType => "unknown_type",
+        }
+    }
+}
+
+impl WireError {
+    /// The object that tells the peer.
+    pub fn to_json(&self) -> String {
+        let mut object = serde_json::Map::new();
+        object.insert("type".to_owned(), "error".into());
+        object.insert("code".to_owned(), self.code.as_str().into());
+        object.insert("message".to_owned(), self.message.as_str().into());
+        if let Some(field) = self.field {
+            object.insert("field".to_owned(), field.into());
+        }
+        serde_json::Value::Object(object).to_string()
+    }
+
+    fn invalid_message(message: &str, field: Option<&'static str>) -> WireError {
+        WireError { code: ErrorCode::InvalidMessage, message: message.to_owned(), field }
+    }
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+/// The type of a message from a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageType {
+    /// Goes to all others in the room.
+    Chat,
+}
+
+/// Checks a text from a client, and returns what kind of message it is.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn parse(text: &str) -> Result<MessageType, WireError> {
+    check_text(text)?;
+    let mut members = Members::default();
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let parsed = TopLevel(&mut members).deserialize(&mut deserializer).and_then(|()| deserializer.end());
+    if let Err(error) = parsed {
+        return Err(match error.classify() {
+            serde_json::error::Category::Data => {
+                WireError::invalid_message("a message is a JSON object with a member \"type\"", None)
+            }
+            _ => invalid_json(&error.to_string()),
+        });
+    }
+    if let Some(name) = members.repeated {
+        let name: String = name.chars().take(NAME_CHARS_SHOWN).collect();
+        return Err(WireError::invalid_message(&format!("the member {name:?} stands twice"), None));
+    }
+    let Some(message_type) = members.message_type else {
+        return Err(WireError::invalid_message("the member \"type\" is missing", Some("type")));
+    };
+    match serde_json::from_str::<Cow<'_, str>>(message_type.get()) {
+        Ok(name) if name == "chat" => Ok(MessageType::Chat),
+        Ok(name) => {
+            let name: String = name.chars().take(NAME_CHARS_SHOWN).collect();
+            let message = format!("there is no message of type {name:?}");
+            Err(WireError { code: ErrorCode::UnknownType, message, field: Some("type") })
+        }
+        Err(_) => Err(WireError::invalid_message("the member \"type\" must be a string", Some("type"))),
+    }
+}
+
+fn invalid_json(message: &str) -> WireError {
+    WireError { code: ErrorCode::InvalidJson, message: message.to_owned(), field: None }
+}
+
+/// What the top level of a message holds that matters here.
+#[derive(Debug, Default)]
+struct Members<'t> {
+    message_type: Option<&'t RawValue>,
+    repeated: Option<String>,
+}
+
+/// Goes over the members of an object without building a tree.
+struct TopLevel<'m, 't>(&'m mut Members<'t>);
+
+impl<'t> DeserializeSeed<'t> for TopLevel<'_, 't> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'t> Visitor<'t> for TopLevel<'_, 't> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'t>>(self, mut map: M) -> Result<(), M::Error> {
+        let mut names: Names<'t> = Names::default();
+        while let Some(name) = map.next_key_seed(Name)? {
+            let value: &'t RawValue = map.next_value()?;
+            if name == "type" {
+                self.0.message_type = Some(value);
+            }
+            if let Some(repeated) = names.add(name) {
+                self.0.repeated.get_or_insert(repeated);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A member name: borrowed, unless it has escapes.
+struct Name;
+
+impl<'t> DeserializeSeed<'t> for Name {
+    type Value = Cow<'t, str>;
+
+    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Cow<'t, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'t> Visitor<'t> for Name {
+    type Value = Cow<'t, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'t str) -> Result<Cow<'t, str>, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Cow<'t, str>, E> {
+        Ok(Cow::Owned(name.to_owned()))
+    }
+}
+
+/// The names seen so far. Few are compared one by one; many go into a set whose hash a peer cannot aim at.
+#[derive(Debug, Default)]
+struct Names<'t> {
+    few: Vec<Cow<'t, str>>,
+    many: HashSet<Cow<'t, str>>,
+}
+
+impl<'t> Names<'t> {
+    /// Adds a name; returns it if it was there before.
+    fn add(&mut self, name: Cow<'t, str>) -> Option<String> {
+        if self.few.contains(&name) || self.many.contains(&name) {
+            return Some(name.into_owned());
+        }
+        if self.few.len() < FEW_NAMES {
+            self.few.push(name);
+        } else {
+            self.many.insert(name);
+        }
+        None
+    }
+}
+
+/// Checks what the JSON parser lets pass inside of values that it only skips: nesting and surrogates.
+fn check_text(text: &str) -> Result<(), WireError> {
+    let bytes = text.as_bytes();
+    let openings = bytes.iter().filter(|&&byte| byte == b'{' || byte == b'[').count();
+    if openings <= JSON_DEPTH_MAX && !bytes.contains(&b'\\') {
+        return Ok(()); // most messages: two passes at the speed of memory
+    }
+    let (mut depth, mut in_string, mut high_surrogate) = (0usize, false, false);
+    let mut rest = bytes;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        let was_high = std::mem::take(&mut high_surrogate);
+        let mut is_low = false;
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => match tail {
+                [b'u', a, b, c, d, tail @ ..] => {
+                    let unit = [a, b, c, d]
+                        .into_iter()
+                        .try_fold(0, |unit, &digit| char::from(digit).to_digit(16).map(|digit| unit << 4 | digit));
+                    high_surrogate = matches!(unit, Some(0xd800..=0xdbff));
+                    is_low = matches!(unit, Some(0xdc00..=0xdfff));
+                    rest = tail;
+                }
+                [_, tail @ ..] => rest = tail,
+                [] => {}
+            },
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if was_high != is_low {
+            return Err(invalid_json("half of a surrogate pair"));
+        }
+        if depth > JSON_DEPTH_MAX {
+            return Err(WireError::invalid_message(&format!("nested more than {JSON_DEPTH_MAX} deep"), None));
+        }
+    }
+    Ok(())
+}
+
+/// Arrays and objects inside each other. Beyond it a reader that recurses could overflow its stack.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+const FEW_NAMES: usize = 16;
+
+/// Characters of a peer's name that are shown to it in an error.
+const NAME_CHARS_SHOWN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(text: &str) -> Option<&'static str> {
+        parse(text).err().map(|error| error.code.as_str())
+    }
+
+    #[test]
+    fn a_chat_may_hold_anything_else() {
+        for text in [
+            r#"{"type":"chat","msg":"hello server"}"#,
+            r#" { "msg" : null , "type" : "chat" } "#,
+            r#"{"type":"ch\u0061t","n":123456789012345678901234567890e99999,"x":[{"x":[]}]}"#,
+            r#"{"t\u0079pe":"chat"}"#,
+            r#"{"type":"chat","msg":"\ud83d\ude00 \\u dead \"[[[[\""}"#,
+        ] {
+            assert_eq!(parse(text), Ok(MessageType::Chat), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json() {
+        for text in [
+            "",
+            "hello",
+            "{\"type\":\"chat\"",
+            "{\"type\":\"chat\",}",
+            "{\"type\":\"chat\"} x",
+            "{'type':'chat'}",
+            "{\"type\":\"chat\",\"msg\":NaN}",
+            "{\"type\":\"chat\",\"msg\":01}",
+            "\u{feff}{\"type\":\"chat\"}",
+            "{\"type\":\"chat\",\"msg\":\"\u{1}\"}",
+            "{\"type\":\"chat\",\"msg\":\"\\x\"}",
+            r#"{"type":"chat","msg":"\ud800"}"#,
+            r#"{"type":"chat","msg":"\udc00\ud800"}"#,
+            r#"{"type":"chat","msg":"\ud800\u0041"}"#,
+            r#"{"type":"chat","msg":"\ud800\ud800\udc00"}"#,
+            r#"{"type":"chat","msg":"\ud800 \udc00"}"#,
+        ] {
+            assert_eq!(code(text), Some("invalid_json"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message() {
+        for text in [
+            "1",
+            "null",
+            "\"chat\"",
+            "[]",
+            r#"[{"type":"chat"}]"#,
+            "{}",
+            r#"{"msg":"x"}"#,
+            r#"{"type":1}"#,
+            r#"{"type":null}"#,
+            r#"{"type":["chat"]}"#,
+            r#"{"type":"chat","msg":1,"msg":2}"#,
+            r#"{"type":"chat","type":"chat"}"#,
+            r#"{"type":"chat","m\u0073g":1,"msg":2}"#,
+        ] {
+            assert_eq!(code(text), Some("invalid_message"), "{text}");
+        }
+        for text in [r#"{"type":""}"#, r#"{"type":"Chat"}"#, r#"{"type":"chat "}"#, r#"{"type":"join"}"#] {
+            assert_eq!(code(text), Some("unknown_type"), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_within_values_may_repeat_and_many_names_are_compared() {
+        assert_eq!(code(r#"{"type":"chat","a":{"b":1,"b":2}}"#), None);
+        let mut members: Vec<String> = (0..1000).map(|i| format!("\"n{i}\":{i}")).collect();
+        members.push("\"type\":\"chat\"".to_owned());
+        assert_eq!(code(&format!("{{{}}}", members.join(","))), None);
+        members.push("\"n999\":0".to_owned());
+        let error = parse(&format!("{{{}}}", members.join(","))).unwrap_err();
+        assert_eq!(error.message, "the member \"n999\" stands twice");
+    }
+
+    #[test]
+    fn nesting_is_bounded_without_recursion() {
+        let nested = |depth: usize| format!(r#"{{"type":"chat","x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(code(&nested(JSON_DEPTH_MAX - 1)), None);
+        assert_eq!(code(&nested(JSON_DEPTH_MAX)), Some("invalid_message"));
+        assert_eq!(code(&nested(100_000)), Some("invalid_message"));
+        let flat = format!(r#"{{"type":"chat","x":[{}0],"s":"{}"}}"#, "[],".repeat(1000), "[".repeat(1000));
+        assert_eq!(code(&flat), None, "many brackets, but not deep");
+    }
+
+    #[test]
+    fn an_error_is_an_object_that_names_the_rule() {
+        let json = parse(r#"{"type":"joi\"n"}"#).unwrap_err().to_json();
+        let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(object["type"], "error");
+        assert_eq!(object["code"], "unknown_type");
+        assert_eq!(object["field"], "type");
+        assert!(object["message"].as_str().unwrap().contains("joi"));
+    }
+}

@@ -1,0 +1,327 @@
+//! The command line: flags to a [`Command`], or one line that says what is wrong.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use frameloop::protocol::Limits;
+use frameloop::server::Config;
+use lexopt::{Arg, Parser, ValueExt as _};
+use log::LevelFilter;
+
+/// What `--help` prints; the README shows the same.
+pub(crate) const HELP: &str = "\
+A WebSocket server on one thread and one event loop.
+
+Usage: frameloop [serve|echo] [flags]
+
+  serve   JSON chat: what one says, all others hear (the default)
+  echo    sends each message back, for conformance and load
+
+  --listen HOST:PORT        where to listen; repeatable, port 0 picks a free one
+                            (serve: localhost:8765, echo: localhost:9001)
+  --ping-interval TIME      time between two pings (30s)
+  --ping-misses N           unanswered pings before a peer is closed (3)
+  --handshake-timeout TIME  time for the opening handshake (10s)
+  --close-timeout TIME      time for the closing handshake (5s)
+  --slow-timeout TIME       time without progress until a slow reader is closed (30s)
+  --max-message SIZE        bytes of one message (serve: 1MiB, echo: 64MiB)
+  --max-queue SIZE          bytes that may wait for one peer
+                            (4MiB, or twice --max-message if that is more)
+  --max-connections N       connections at a time (what the limit of open files leaves)
+  --log-level LEVEL         off, error, warn, info or debug (info)
+  --help                    this text
+  --version                 the version
+
+TIME is a number with ms, s or m, such as 500ms. SIZE is a number of bytes, or one
+with KiB, MiB or GiB, such as 64KiB. The log goes to standard error. SIGTERM and
+SIGINT close all connections with 1001; a second one ends at once.
+";
+
+/// What the program is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Print [`HELP`].
+    Help,
+    /// Print the version.
+    Version,
+    /// Run a server.
+    Run(Options),
+}
+
+/// How to run the server.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) mode: Mode,
+    /// Its `connections_max` is `usize::MAX` unless `has_max_connections`.
+    pub(crate) config: Config,
+    pub(crate) has_max_connections: bool,
+    pub(crate) log_level: LevelFilter,
+}
+
+/// Which application runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Serve,
+    Echo,
+}
+
+/// Parses the arguments after the program's name.
+///
+/// # Errors
+/// One line that names the argument and what would be right.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let mut parser = Parser::from_args(args);
+    let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
+    let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
+    let mut log_level = LevelFilter::Info;
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        let flag = match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
+            Arg::Long(flag) => flag.to_owned(),
+            Arg::Value(command) if mode.is_none() => {
+                mode = Some(parse_mode(&command.to_string_lossy())?);
+                continue;
+            }
+            other => return Err(format!("{}; --help lists the flags", other.unexpected())),
+        };
+        let mut value = || parser.value().and_then(|value| value.string()).map_err(|error| error.to_string());
+        let at = |problem: String| format!("--{flag}: {problem}");
+        match flag.as_str() {
+            "listen" => listen.push(value().and_then(|value| parse_listen(&value).map_err(at))?),
+            "ping-interval" => limits.ping_interval = value().and_then(|value| parse_time(&value).map_err(at))?,
+            "ping-misses" => limits.ping_misses_max = value().and_then(|value| parse_misses(&value).map_err(at))?,
+            "handshake-timeout" => {
+                limits.handshake_timeout = value().and_then(|value| parse_time(&value).map_err(at))?;
+            }
+            "close-timeout" => limits.close_timeout = value().and_then(|value| parse_time(&value).map_err(at))?,
+            "slow-timeout" => limits.slow_timeout = value().and_then(|value| parse_time(&value).map_err(at))?,
+            "max-message" => max_message = Some(value().and_then(|value| parse_size(&value).map_err(at))?),
+            "max-queue" => max_queue = Some(value().and_then(|value| parse_size(&value).map_err(at))?),
+            "max-connections" => {
+                max_connections = Some(value().and_then(|value| parse_connections(&value).map_err(at))?);
+            }
+            "log-level" => log_level = value().and_then(|value| parse_level(&value).map_err(at))?,
+            _ => return Err(format!("unknown flag '--{flag}'; --help lists the flags")),
+        }
+    }
+
+    let mode = mode.unwrap_or(Mode::Serve);
+    if listen.is_empty() {
+        listen.push(match mode {
+            Mode::Serve => "localhost:8765".to_owned(),
+            Mode::Echo => "localhost:9001".to_owned(),
+        });
+    }
+    limits.message_bytes_max = max_message.unwrap_or(match mode {
+        Mode::Serve => limits.message_bytes_max,
+        Mode::Echo => 64 * MIB as usize,
+    });
+    let message_and_header = limits.message_bytes_max.saturating_add(10);
+    limits.queue_bytes_max =
+        max_queue.unwrap_or_else(|| limits.queue_bytes_max.max(limits.message_bytes_max.saturating_mul(2)));
+    if limits.queue_bytes_max < message_and_header {
+        return Err(format!(
+            "--max-queue: {} bytes cannot hold one message of --max-message; give {message_and_header} or more",
+            limits.queue_bytes_max
+        ));
+    }
+    let config = Config { listen, limits, connections_max: max_connections.unwrap_or(usize::MAX), ..Config::default() };
+    Ok(Command::Run(Options { mode, config, has_max_connections: max_connections.is_some(), log_level }))
+}
+
+fn parse_mode(value: &str) -> Result<Mode, String> {
+    match value {
+        "serve" => Ok(Mode::Serve),
+        "echo" => Ok(Mode::Echo),
+        _ => Err(format!("unknown command '{value}', expected serve or echo")),
+    }
+}
+
+fn parse_listen(value: &str) -> Result<String, String> {
+    let port = value.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(value.to_owned()),
+        _ => Err(format!("'{value}' is no HOST:PORT, such as localhost:8765 or [::]:80")),
+    }
+}
+
+fn parse_time(value: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
+    match parse_quantity(value, &units) {
+        Some(millis @ 1..=TIME_MILLIS_MAX) => Ok(Duration::from_millis(millis)),
+        Some(_) => Err(format!("'{value}' is out of range, give 1ms to 1440m")),
+        None => Err(format!("'{value}' is no time; give a number with ms, s or m, such as 30s")),
+    }
+}
+
+fn parse_size(value: &str) -> Result<usize, String> {
+    let units = [("KiB", 1024), ("MiB", MIB), ("GiB", 1024 * MIB), ("", 1)];
+    match parse_quantity(value, &units) {
+        Some(bytes @ 1..=SIZE_BYTES_MAX) => Ok(bytes as usize),
+        Some(_) => Err(format!("'{value}' is out of range, give 1 to 64GiB")),
+        None => {
+            Err(format!("'{value}' is no size; give a number of bytes, or one with KiB, MiB or GiB, such as 64KiB"))
+        }
+    }
+}
+
+/// A number and one of the units; `None` if it is anything else.
+fn parse_quantity(value: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let end = value.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(end);
+    let &(_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    if number.is_empty() { None } else { Some(number.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(factor)) }
+}
+
+fn parse_misses(value: &str) -> Result<u8, String> {
+    let misses = value.parse().ok().filter(|&misses: &u8| misses > 0 && is_number(value));
+    misses.ok_or_else(|| format!("'{value}' is no number from 1 to 255"))
+}
+
+fn parse_connections(value: &str) -> Result<usize, String> {
+    let count = value.parse().ok().filter(|&count: &u32| count > 0 && is_number(value));
+    count.map(|count| count as usize).ok_or_else(|| format!("'{value}' is no number from 1 to {}", u32::MAX))
+}
+
+/// Digits only: no sign.
+fn is_number(value: &str) -> bool {
+    value.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn parse_level(value: &str) -> Result<LevelFilter, String> {
+    match value {
+        "off" => Ok(LevelFilter::Off),
+        "error" => Ok(LevelFilter::Error),
+        "warn" => Ok(LevelFilter::Warn),
+        "info" => Ok(LevelFilter::Info),
+        "debug" => Ok(LevelFilter::Debug),
+        _ => Err(format!("'{value}' is no level; give off, error, warn, info or debug")),
+    }
+}
+
+const MIB: u64 = 1024 * 1024;
+const SIZE_BYTES_MAX: u64 = 64 * 1024 * MIB;
+const TIME_MILLIS_MAX: u64 = 24 * 60 * 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> Options {
+        match parse(args.iter().map(OsString::from)) {
+            Ok(Command::Run(options)) => options,
+            other => panic!("{args:?}: {other:?}"),
+        }
+    }
+
+    fn error(args: &[&str]) -> String {
+        parse(args.iter().map(OsString::from)).expect_err("it is wrong")
+    }
+
+    #[test]
+    fn without_flags_it_serves_with_the_documented_defaults() {
+        let options = run(&[]);
+        assert_eq!(options.mode, Mode::Serve);
+        assert_eq!(options.config.listen, ["localhost:8765"]);
+        assert_eq!(options.config.limits, Limits::default());
+        assert_eq!(options.log_level, LevelFilter::Info);
+        assert!(!options.has_max_connections);
+        let echo = run(&["echo"]);
+        assert_eq!(echo.config.listen, ["localhost:9001"]);
+        assert_eq!(echo.config.limits.message_bytes_max, 64 << 20);
+        assert_eq!(echo.config.limits.queue_bytes_max, 128 << 20);
+    }
+
+    #[test]
+    fn each_flag_sets_what_it_names() {
+        let options = run(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--listen=[::1]:0",
+            "--ping-interval",
+            "500ms",
+            "--ping-misses",
+            "5",
+            "--handshake-timeout",
+            "2m",
+            "--close-timeout",
+            "1s",
+            "--slow-timeout",
+            "7s",
+            "--max-message",
+            "64KiB",
+            "--max-queue",
+            "1MiB",
+            "--max-connections",
+            "10",
+            "--log-level",
+            "debug",
+            "echo",
+        ]);
+        assert_eq!(options.mode, Mode::Echo);
+        assert_eq!(options.config.listen, ["127.0.0.1:0", "[::1]:0"]);
+        assert_eq!(options.config.connections_max, 10);
+        assert_eq!(options.log_level, LevelFilter::Debug);
+        let expected = Limits {
+            ping_interval: Duration::from_millis(500),
+            ping_misses_max: 5,
+            handshake_timeout: Duration::from_secs(120),
+            close_timeout: Duration::from_secs(1),
+            slow_timeout: Duration::from_secs(7),
+            message_bytes_max: 64 * 1024,
+            queue_bytes_max: 1024 * 1024,
+            ..Limits::default()
+        };
+        assert_eq!(options.config.limits, expected);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        for (args, names) in [
+            (&["--nope"][..], &["'--nope'", "--help"][..]),
+            (&["-x"], &["-x", "--help"]),
+            (&["chat"], &["'chat'", "serve or echo"]),
+            (&["serve", "echo"], &["echo"]),
+            (&["--listen"], &["--listen"]),
+            (&["--listen", "8765"], &["--listen", "'8765'", "HOST:PORT"]),
+            (&["--listen", ":80"], &["--listen", "':80'", "HOST:PORT"]),
+            (&["--listen", "a:99999"], &["--listen", "HOST:PORT"]),
+            (&["--ping-interval", "30"], &["--ping-interval", "'30'", "30s"]),
+            (&["--ping-interval", "0s"], &["--ping-interval", "'0s'", "1ms"]),
+            (&["--ping-interval", "-1s"], &["--ping-interval", "'-1s'"]),
+            (&["--close-timeout", "1h"], &["--close-timeout", "'1h'"]),
+            (&["--ping-misses", "0"], &["--ping-misses", "'0'", "1 to 255"]),
+            (&["--ping-misses", "+3"], &["--ping-misses", "'+3'"]),
+            (&["--max-message", "1MB"], &["--max-message", "'1MB'", "MiB"]),
+            (&["--max-message", "99999999999999999999GiB"], &["--max-message", "out of range"]),
+            (&["--max-queue", "1KiB"], &["--max-queue", "--max-message", "1048586"]),
+            (&["--max-connections", "many"], &["--max-connections", "'many'"]),
+            (&["--log-level", "loud"], &["--log-level", "'loud'", "info"]),
+            (&["--help=x"], &["--help"]),
+        ] {
+            let error = error(args);
+            assert!(names.iter().all(|name| error.contains(name)) && !error.contains('\n'), "{args:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_each_flag() {
+        let flags = [
+            "listen",
+            "ping-interval",
+            "ping-misses",
+            "handshake-timeout",
+            "close-timeout",
+            "slow-timeout",
+            "max-message",
+            "max-queue",
+            "max-connections",
+            "log-level",
+            "help",
+            "version",
+        ];
+        assert!(flags.iter().all(|flag| HELP.contains(&format!("  --{flag} "))));
+        assert_eq!(HELP.matches("\n  --").count(), flags.len());
+    }
+}

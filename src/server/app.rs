@@ -1,0 +1,68 @@
+//! All that an application and the server know of each other.
+
+use std::fmt;
+use std::time::Instant;
+
+use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
+
+/// An application on top of the server. One value serves all connections.
+///
+/// Its methods are called from the event loop: none may block. What they put into the [`Outbox`] leaves at the end of
+/// the turn, all that a peer gets in one write.
+pub trait App {
+    /// A client has opened a connection. `id` stays valid until [`on_close`](App::on_close) for it has returned.
+    fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
+        let _ = (id, request, out);
+    }
+
+    /// A client sent a message. It is lent from the read buffer, and can be sent on while it is held.
+    fn on_message(&mut self, id: ConnId, message: Message<'_>, out: &mut impl Outbox);
+
+    /// A connection ended, whatever the reason. Called exactly once for each `on_open`, and last.
+    fn on_close(&mut self, id: ConnId, end: &End, out: &mut impl Outbox) {
+        let _ = (id, end, out);
+    }
+}
+
+/// The ways in which an application acts on connections, those of others included.
+///
+/// A message to a connection that has begun to close is dropped: its [`App::on_close`] is on the way. So is a message
+/// that the queue of a slow peer cannot hold; that peer is closed with 1013, so that it knows that it missed something.
+pub trait Outbox {
+    /// Sends a message in one frame.
+    fn send(&mut self, to: ConnId, message: Message<'_>);
+
+    /// Sends a frame that was encoded once for many.
+    fn send_shared(&mut self, to: ConnId, frame: &SharedFrame);
+
+    /// Begins the closing handshake, behind what was sent before (§7.1.2). `reason`: at most 123 bytes, the rest is cut.
+    fn close(&mut self, to: ConnId, code: CloseCode, reason: &str);
+
+    /// Writes a line to the log about what a peer did wrong. `detail` is escaped. Of the lines about one connection the
+    /// first is written at once, then at most one a second, with the number of those left out.
+    fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn fmt::Display);
+
+    /// The time of this turn of the loop.
+    fn now(&self) -> Instant;
+}
+
+/// A connection, from its `on_open` until its `on_close` has returned. Never one that came later in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId {
+    pub(crate) key: u32,
+    pub(crate) serial: u32,
+}
+
+impl ConnId {
+    /// An id for tests of applications without a server: equal indices are the same connection.
+    pub fn for_test(index: u32) -> ConnId {
+        ConnId { key: index, serial: index }
+    }
+}
+
+impl fmt::Display for ConnId {
+    /// The number by which the log calls the connection: they are counted from 1.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serial.fmt(f)
+    }
+}

@@ -1,0 +1,259 @@
+//! One peer, and all of them by their key.
+
+use std::fmt;
+use std::io::{ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::app::{ConnId, Outbox};
+use super::journal::{self, Notes};
+use super::net::Transport;
+use crate::protocol::{CloseCode, Connection, Message, SharedFrame};
+
+/// A transport, the connection that runs over it, and what the loop has to remember of both.
+#[derive(Debug)]
+pub(crate) struct Peer<T> {
+    pub(crate) transport: T,
+    pub(crate) connection: Connection,
+    pub(crate) id: ConnId,
+    pub(crate) address: SocketAddr,
+    pub(crate) since: Instant,
+    pub(crate) traffic: Traffic,
+    /// Bytes that were read and not yet processed, since the peer used up its share of a turn.
+    pub(crate) unread: Option<Box<Unread>>,
+    pub(crate) notes: Option<Box<Notes>>,
+    /// The application knows it: `on_open` was called.
+    pub(crate) is_open: bool,
+    /// The application knows its end, and the log has its line.
+    pub(crate) is_ended: bool,
+    /// It was taken only to be told that there is no room.
+    pub(crate) is_refused: bool,
+    /// The socket may have bytes for us.
+    pub(crate) can_read: bool,
+    /// The peer has ended its side: a short read is not the last one.
+    pub(crate) is_read_closed: bool,
+    /// The socket may take bytes of ours.
+    pub(crate) can_write: bool,
+    pub(crate) is_write_shut: bool,
+    /// It is on the list of those to settle at the end of the turn.
+    is_dirty: bool,
+    /// It is on the list of those to read.
+    pub(crate) is_reading: bool,
+}
+
+/// What went over a connection.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Traffic {
+    pub(crate) messages_in: u64,
+    pub(crate) messages_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+/// The rest of a read.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) bytes: Vec<u8>,
+    /// So many of them are processed.
+    pub(crate) start: usize,
+}
+
+impl<T: Transport> Peer<T> {
+    /// Writes what waits, until the socket takes no more or the share of this turn is used up. Returns whether it must
+    /// go on in the next turn.
+    pub(crate) fn flush(&mut self, now: Instant) -> bool {
+        let mut budget = WRITE_BYTES_PER_TURN;
+        while self.can_write && self.connection.queued_bytes() > 0 {
+            if budget == 0 {
+                return true;
+            }
+            let (result, offered) = self.write(budget);
+            match result {
+                Ok(count) => {
+                    self.traffic.bytes_out += count as u64;
+                    self.connection.sent(count, now);
+                    // Less than was offered: the socket is full, and says so when it no longer is.
+                    self.can_write = count == offered;
+                    budget = budget.saturating_sub(count);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.connection.sent(0, now);
+                    self.can_write = false;
+                }
+                Err(_) => self.connection.abort(now),
+            }
+        }
+        false
+    }
+
+    /// One system call with as much of what waits as fits into it. Returns its result and how much was offered.
+    fn write(&mut self, budget: usize) -> (std::io::Result<usize>, usize) {
+        let mut outgoing = self.connection.outgoing();
+        let first = outgoing.next().unwrap_or_default();
+        let Some(second) = outgoing.next() else {
+            return (self.transport.write(first), first.len());
+        };
+        let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
+        let (mut count, mut offered) = (2, first.len() + second.len());
+        (slices[0], slices[1]) = (IoSlice::new(first), IoSlice::new(second));
+        while count < slices.len()
+            && offered < budget
+            && let Some(slice) = outgoing.next()
+        {
+            slices[count] = IoSlice::new(slice);
+            offered += slice.len();
+            count += 1;
+        }
+        (self.transport.write_vectored(&slices[..count]), offered)
+    }
+}
+
+/// All peers, and the list of those to which something happened in this turn.
+#[derive(Debug)]
+pub(crate) struct Peers<T> {
+    slab: Slab<Peer<T>>,
+    dirty: Vec<u32>,
+    now: Instant,
+    next_serial: u32,
+}
+
+impl<T: Transport> Peers<T> {
+    pub(crate) fn new(now: Instant) -> Peers<T> {
+        Peers { slab: Slab::new(), dirty: Vec::new(), now, next_serial: 1 }
+    }
+
+    pub(crate) fn set_now(&mut self, now: Instant) {
+        self.now = now;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// The key that the next peer gets.
+    pub(crate) fn next_key(&self) -> usize {
+        self.slab.vacant_key()
+    }
+
+    pub(crate) fn insert(&mut self, transport: T, connection: Connection, address: SocketAddr) -> &mut Peer<T> {
+        let key = self.slab.vacant_key();
+        let id = ConnId { key: key as u32, serial: self.next_serial };
+        self.next_serial = self.next_serial.checked_add(1).unwrap_or(1);
+        self.slab.insert(Peer {
+            transport,
+            connection,
+            id,
+            address,
+            since: self.now,
+            traffic: Traffic::default(),
+            unread: None,
+            notes: None,
+            is_open: false,
+            is_ended: false,
+            is_refused: false,
+            can_read: false,
+            is_read_closed: false,
+            can_write: true,
+            is_write_shut: false,
+            is_dirty: false,
+            is_reading: false,
+        });
+        &mut self.slab[key]
+    }
+
+    pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut Peer<T>> {
+        self.slab.get_mut(key)
+    }
+
+    pub(crate) fn remove(&mut self, key: usize) -> Peer<T> {
+        self.slab.remove(key)
+    }
+
+    pub(crate) fn keys(&self) -> Vec<usize> {
+        self.slab.iter().map(|(key, _)| key).collect()
+    }
+
+    /// Notes that the peer has to be settled at the end of the turn.
+    #[inline]
+    pub(crate) fn mark_dirty(&mut self, key: usize) {
+        let peer = &mut self.slab[key];
+        if !peer.is_dirty {
+            peer.is_dirty = true;
+            self.dirty.push(key as u32);
+        }
+    }
+
+    /// The dirty key at this position of the list, which is dirty no more. Positions go on until the list ends, and
+    /// it may grow meanwhile.
+    pub(crate) fn dirty_at(&mut self, position: usize) -> Option<usize> {
+        let key = *self.dirty.get(position)? as usize;
+        self.slab[key].is_dirty = false;
+        Some(key)
+    }
+
+    /// Whether anything is to be settled.
+    pub(crate) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    pub(crate) fn clear_dirty(&mut self) {
+        self.dirty.clear();
+    }
+
+    /// The peer, if the application has not been told of its end.
+    #[inline]
+    fn peer(&mut self, id: ConnId) -> Option<&mut Peer<T>> {
+        self.slab.get_mut(id.key as usize).filter(|peer| peer.id == id && !peer.is_ended)
+    }
+}
+
+impl<T: Transport> Outbox for Peers<T> {
+    #[inline]
+    fn send(&mut self, to: ConnId, message: Message<'_>) {
+        let now = self.now;
+        let Some(peer) = self.peer(to) else { return };
+        peer.traffic.messages_out += u64::from(peer.connection.send(message, now));
+        self.mark_dirty(to.key as usize);
+    }
+
+    #[inline]
+    fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
+        let now = self.now;
+        let Some(peer) = self.peer(to) else { return };
+        peer.traffic.messages_out += u64::from(peer.connection.send_shared(frame, now));
+        self.mark_dirty(to.key as usize);
+    }
+
+    fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {
+        let now = self.now;
+        let Some(peer) = self.peer(to) else { return };
+        peer.connection.close(code, reason, now);
+        self.mark_dirty(to.key as usize);
+    }
+
+    fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn fmt::Display) {
+        let now = self.now;
+        let Some(peer) = self.peer(about) else { return };
+        let (id, address) = (peer.id, peer.address);
+        let notes = peer.notes.get_or_insert_default();
+        if let Some(left_out) = notes.admit(now, NOTE_INTERVAL) {
+            journal::note(id, address, what, detail, left_out);
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+}
+
+/// One peer's share of the writes of a turn. Beyond it the others come first.
+const WRITE_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
+
+/// Slices in one vectored write: a broadcast of many small frames to one peer in a turn.
+const SLICES_PER_WRITE: usize = 64;
+
+/// The least time between two log lines about the same peer's mistakes.
+const NOTE_INTERVAL: Duration = Duration::from_secs(1);

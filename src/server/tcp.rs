@@ -1,0 +1,272 @@
+//! TCP on mio: the real [`Net`].
+//!
+//! mio is always edge-triggered, and a connection is registered once. Listeners are made with socket2, for their
+//! backlog, and give `TCP_NODELAY` to what they accept.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs as _};
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::{Events, Interest, Poll, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::net::{Net, Ready, Transport};
+
+/// Listeners, a poll and the clock of the system.
+#[derive(Debug)]
+pub struct Tcp {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    stop: UnixStream,
+    stopper: std::os::unix::net::UnixStream,
+    /// A descriptor in reserve, so that even without a free one a peer can be told so.
+    spare: Option<File>,
+}
+
+impl Tcp {
+    /// Listens on every address that each of the names resolves to.
+    ///
+    /// # Errors
+    /// [`BindError`] with the first name that is no address, or that cannot be listened on.
+    pub fn bind(names: &[String]) -> Result<Tcp, BindError> {
+        let fail = |name: &str, error| BindError { name: name.to_owned(), error };
+        let mut sockets = Vec::new();
+        for name in names {
+            sockets.extend(listen(name).map_err(|error| fail(name, error))?);
+        }
+        Tcp::with_sockets(sockets).map_err(|error| fail(&names.join(" "), error))
+    }
+
+    fn with_sockets(sockets: Vec<Socket>) -> io::Result<Tcp> {
+        let poll = Poll::new()?;
+        let (stopper, stop) = std::os::unix::net::UnixStream::pair()?;
+        stop.set_nonblocking(true)?;
+        stopper.set_nonblocking(true)?;
+        let mut stop = UnixStream::from_std(stop);
+        poll.registry().register(&mut stop, STOP, Interest::READABLE)?;
+        let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
+        for (index, socket) in sockets.into_iter().enumerate() {
+            let mut listener = TcpListener::from_std(socket.into());
+            poll.registry().register(&mut listener, Token(LISTENER.0 - index), Interest::READABLE)?;
+            addresses.push(listener.local_addr()?);
+            listeners.push(listener);
+        }
+        let events = Events::with_capacity(EVENTS_PER_TURN);
+        Ok(Tcp { poll, events, listeners, addresses, stop, stopper, spare: reserve().ok() })
+    }
+
+    /// The addresses that are listened on, with their real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A handle that stops the server from elsewhere.
+    ///
+    /// # Errors
+    /// If there is no descriptor for it.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        self.stopper.try_clone().map(|stream| Stopper { stream })
+    }
+}
+
+impl Net for Tcp {
+    type Transport = TcpStream;
+
+    fn poll(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()), // a signal, a debugger
+            result => result?,
+        }
+        let listener_count = self.listeners.len();
+        ready.extend(self.events.iter().map(|event| match event.token() {
+            STOP => Ready::Stop,
+            Token(token) if token > LISTENER.0 - listener_count => Ready::Listener(LISTENER.0 - token),
+            Token(key) => Ready::Peer {
+                key,
+                is_readable: event.is_readable() || event.is_error(),
+                is_read_closed: event.is_read_closed() || event.is_error(),
+                is_writable: event.is_writable(),
+            },
+        }));
+        Ok(())
+    }
+
+    fn now(&mut self) -> Instant {
+        Instant::now()
+    }
+
+    fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, SocketAddr)> {
+        self.listeners.get(listener).map_or_else(|| Err(ErrorKind::WouldBlock.into()), TcpListener::accept)
+    }
+
+    fn refuse_next(&mut self, listener: usize, refuse: impl FnOnce(TcpStream)) -> io::Result<SocketAddr> {
+        let spare = self.spare.take().or_else(|| reserve().ok()).ok_or(ErrorKind::OutOfMemory)?;
+        drop(spare);
+        let accepted = self.accept(listener).map(|(transport, address)| {
+            refuse(transport);
+            address
+        });
+        self.spare = reserve().ok();
+        accepted
+    }
+
+    fn register(&mut self, transport: &mut TcpStream, key: usize) -> io::Result<()> {
+        self.poll.registry().register(transport, Token(key), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    fn stop_requests(&mut self) -> usize {
+        let mut bytes = [0; 16];
+        self.stop.read(&mut bytes).unwrap_or(0)
+    }
+
+    fn stop_listening(&mut self) {
+        self.listeners.clear();
+    }
+}
+
+impl Transport for TcpStream {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        io::Read::read(self, buffer)
+    }
+
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::Write::write(self, bytes)
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        io::Write::write_vectored(self, slices)
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+/// Stops a server from another thread or a signal handler.
+#[derive(Debug)]
+pub struct Stopper {
+    stream: std::os::unix::net::UnixStream,
+}
+
+impl Stopper {
+    /// Asks the server to stop: it takes no more connections, closes those it has with 1001, and returns when they are
+    /// gone or the close timeout is over. A second time, it returns at once.
+    pub fn stop(&self) {
+        // It fails only when the server is gone, or was asked many times already.
+        let _ = (&self.stream).write(&[0]);
+    }
+}
+
+impl From<Stopper> for OwnedFd {
+    /// The descriptor to write a byte to, for a signal handler.
+    fn from(stopper: Stopper) -> OwnedFd {
+        stopper.stream.into()
+    }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address as it was given.
+    pub name: String,
+    /// What the system says.
+    pub error: io::Error,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BindError { name, error } = self;
+        match error.kind() {
+            ErrorKind::AddrInUse => write!(f, "cannot listen on {name}: the address is in use"),
+            ErrorKind::PermissionDenied => write!(f, "cannot listen on {name}: permission denied"),
+            ErrorKind::AddrNotAvailable => write!(f, "cannot listen on {name}: it is no address of this machine"),
+            _ => write!(f, "cannot listen on {name}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Listens on all addresses of a name, on one port. Where the machine lacks one of the address families (a container
+/// without IPv6), the others are enough.
+fn listen(name: &str) -> io::Result<Vec<Socket>> {
+    let mut addresses: Vec<SocketAddr> = name.to_socket_addrs()?.collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    for _ in 0..PORT_ATTEMPTS {
+        match listen_on_one_port(&addresses) {
+            // Port 0: the port that was free for the first address is taken for the second. Try another.
+            Err(error) if error.kind() == ErrorKind::AddrInUse && addresses.iter().all(|a| a.port() == 0) => {}
+            result => return result,
+        }
+    }
+    listen_on_one_port(&addresses)
+}
+
+fn listen_on_one_port(addresses: &[SocketAddr]) -> io::Result<Vec<Socket>> {
+    let (mut sockets, mut port, mut missing) = (Vec::new(), None, None);
+    for &address in addresses {
+        let mut address = address;
+        if address.port() == 0 {
+            address.set_port(port.unwrap_or(0));
+        }
+        match listen_on(address) {
+            Ok(socket) => {
+                port = socket.local_addr()?.as_socket().map(|address| address.port());
+                sockets.push(socket);
+            }
+            Err(error) if is_family_missing(&error) => missing = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    match missing {
+        Some(error) if sockets.is_empty() => Err(error),
+        _ if sockets.is_empty() => Err(io::Error::new(ErrorKind::NotFound, "the name has no address")),
+        _ => Ok(sockets),
+    }
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?; // IPv4 has a listener of its own
+    }
+    socket.set_reuse_address(true)?; // a restart must not wait for the connections of the server before
+    socket.set_tcp_nodelay(true)?; // what is accepted inherits it: no system call for each connection
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+/// A descriptor to hold in reserve.
+fn reserve() -> io::Result<File> {
+    File::open("/dev/null")
+}
+
+fn is_family_missing(error: &io::Error) -> bool {
+    // EAFNOSUPPORT has no kind of its own; for a name like localhost it comes with "Address family not supported".
+    error.kind() == ErrorKind::AddrNotAvailable
+        || error.kind() == ErrorKind::Unsupported
+        || error.raw_os_error() == Some(97)
+}
+
+const STOP: Token = Token(usize::MAX - 1);
+/// The first listener; the others count down from it. mio keeps `usize::MAX` for itself.
+const LISTENER: Token = Token(usize::MAX - 2);
+
+/// Events that one turn handles. Few enough that what a turn touches stays in the processor's cache.
+const EVENTS_PER_TURN: usize = 256;
+
+/// Connections that the system holds until they are accepted. Linux cuts it to `net.core.somaxconn`, 4096 by default.
+const BACKLOG: i32 = 4096;
+
+/// How often another free port is tried for a name with several addresses.
+const PORT_ATTEMPTS: usize = 10;

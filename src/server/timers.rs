@@ -1,0 +1,137 @@
+//! Deadlines of many peers of which all of one kind wait equally long.
+//!
+//! A list per kind in the order of arming is already in the order of expiry: no heap. The lists are linked through
+//! one array that is indexed by the peers' keys, so that arming, disarming and expiry cost the same whether there are
+//! ten peers or a million, and a peer that is gone leaves nothing behind.
+
+use std::time::Instant;
+
+/// The armed deadlines, at most one for each key.
+#[derive(Debug)]
+pub(crate) struct Timers<const KINDS: usize> {
+    lists: [List; KINDS],
+    links: Vec<Link>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct List {
+    first: u32,
+    last: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    previous: u32,
+    next: u32,
+    armed: Option<(usize, Instant)>,
+}
+
+impl<const KINDS: usize> Timers<KINDS> {
+    pub(crate) fn new() -> Timers<KINDS> {
+        Timers { lists: [List { first: NONE, last: NONE }; KINDS], links: Vec::new() }
+    }
+
+    /// Arms the deadline of a key, in place of the one before, or disarms it. Deadlines of one kind must not become
+    /// earlier from one arming to the next.
+    pub(crate) fn set(&mut self, key: usize, deadline: Option<(usize, Instant)>) {
+        match self.links.get(key) {
+            Some(link) if link.armed == deadline => return,
+            Some(_) => self.unlink(key),
+            None if deadline.is_none() => return,
+            None => self.links.resize(key + 1, UNLINKED),
+        }
+        let Some((kind, at)) = deadline else { return };
+        let list = self.lists[kind];
+        self.links[key] = Link { previous: list.last, next: NONE, armed: deadline };
+        self.lists[kind].last = key as u32;
+        if list.last == NONE {
+            self.lists[kind].first = key as u32;
+        } else {
+            let last = &mut self.links[list.last as usize];
+            debug_assert!(last.armed.is_some_and(|(_, before)| before <= at), "all of a kind wait equally long");
+            last.next = key as u32;
+        }
+    }
+
+    /// The earliest deadline.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.firsts().map(|(_, deadline)| deadline).min()
+    }
+
+    /// Disarms a deadline that is due and returns its key.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<usize> {
+        let (key, _) = self.firsts().find(|&(_, deadline)| deadline <= now)?;
+        self.unlink(key);
+        Some(key)
+    }
+
+    /// The oldest key of each kind.
+    fn firsts(&self) -> impl Iterator<Item = (usize, Instant)> {
+        let keys = self.lists.iter().filter(|list| list.first != NONE).map(|list| list.first as usize);
+        keys.filter_map(|key| self.links[key].armed.map(|(_, deadline)| (key, deadline)))
+    }
+
+    fn unlink(&mut self, key: usize) {
+        let Link { previous, next, armed } = std::mem::replace(&mut self.links[key], UNLINKED);
+        let Some((kind, _)) = armed else { return };
+        match previous {
+            NONE => self.lists[kind].first = next,
+            previous => self.links[previous as usize].next = next,
+        }
+        match next {
+            NONE => self.lists[kind].last = previous,
+            next => self.links[next as usize].previous = previous,
+        }
+    }
+}
+
+const NONE: u32 = u32::MAX;
+const UNLINKED: Link = Link { previous: NONE, next: NONE, armed: None };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    #[test]
+    fn deadlines_expire_in_their_order_whatever_was_armed_and_disarmed() {
+        let start = Instant::now();
+        let waits = [Duration::from_millis(7), Duration::from_millis(50)];
+        let mut timers = Timers::<2>::new();
+        let mut model: BTreeMap<usize, (usize, Instant)> = BTreeMap::new();
+        let mut random = 1u32;
+        let mut next = |bound: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 16) % bound
+        };
+        for step in 0..20_000 {
+            let now = start + Duration::from_millis(step / 4);
+            while let Some(key) = timers.pop_due(now) {
+                let (_, deadline) = model.remove(&key).expect("it was armed");
+                assert!(deadline <= now);
+            }
+            assert!(model.values().all(|&(_, deadline)| deadline > now), "nothing that is due stays");
+            assert_eq!(timers.next_deadline(), model.values().map(|&(_, deadline)| deadline).min());
+            let (key, kind) = (next(20) as usize, next(3) as usize);
+            let deadline = waits.get(kind).map(|&wait| (kind, now + wait));
+            timers.set(key, deadline);
+            match deadline {
+                Some(deadline) => drop(model.insert(key, deadline)),
+                None => drop(model.remove(&key)),
+            }
+        }
+    }
+
+    #[test]
+    fn arming_the_same_deadline_again_changes_nothing() {
+        let now = Instant::now();
+        let mut timers = Timers::<1>::new();
+        for _ in 0..3 {
+            timers.set(4, Some((0, now)));
+        }
+        assert_eq!((timers.pop_due(now), timers.pop_due(now)), (Some(4), None));
+        timers.set(9, None);
+        assert_eq!(timers.next_deadline(), None);
+    }
+}
