@@ -24,6 +24,7 @@ mod peer;
 pub mod tcp;
 mod timers;
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -80,7 +81,7 @@ pub struct Server<A, N: Net = Tcp> {
     /// When descriptors have run out: the next attempt to accept.
     accept_again_at: Option<Instant>,
     /// Peers that may have something to read.
-    reading: Vec<u32>,
+    reading: VecDeque<u32>,
     /// Peers that used up their share of writes.
     flushing: Vec<u32>,
     /// Handshake, ping and close deadlines: a peer has one of them, by its state.
@@ -132,7 +133,7 @@ impl<A: App, N: Net> Server<A, N> {
             ready: Vec::new(),
             accepting: Vec::new(),
             accept_again_at: None,
-            reading: Vec::new(),
+            reading: VecDeque::new(),
             flushing: Vec::new(),
             timers: Timers::new(),
             slow_timers: Timers::new(),
@@ -160,7 +161,7 @@ impl<A: App, N: Net> Server<A, N> {
         let mut ready = std::mem::take(&mut self.ready);
         self.net.poll(&mut ready, timeout)?;
         let now = self.net.now();
-        self.peers.set_now(now);
+        self.peers.begin_turn(now);
         for &ready in &ready {
             self.note_ready(ready);
         }
@@ -230,7 +231,7 @@ impl<A: App, N: Net> Server<A, N> {
         let Some(peer) = self.peers.get_mut(key) else { return };
         if !peer.is_reading {
             peer.is_reading = true;
-            self.reading.push(key as u32);
+            self.reading.push_back(key as u32);
         }
     }
 
@@ -269,17 +270,26 @@ impl<A: App, N: Net> Server<A, N> {
             && let Some(&listener) = self.accepting.last()
         {
             budget -= 1;
-            match self.net.accept(listener) {
-                Ok((transport, address)) => self.add_peer(transport, address, now),
+            let result = match self.net.accept(listener) {
+                Ok((transport, address)) => {
+                    self.add_peer(transport, address, now);
+                    Ok(())
+                }
+                Err(error) if is_about_one_connection(&error) => Err(error),
+                // Out of descriptors: the next peer is told so, rather than left to wait.
+                Err(cause) => {
+                    self.net.refuse_next(listener, turn_away).map(|address| journal::turned_away(address, &cause))
+                }
+            };
+            match result {
+                Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => drop(self.accepting.pop()),
-                // The peer was gone before it was accepted; the next one is not.
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
-                Err(error) if !self.refuse_next(listener, &error) => {
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(_) => {
                     // The listener reports nothing new while somebody waits: look again in a moment.
                     self.accept_again_at = Some(now + ACCEPT_AGAIN_AFTER);
                     return;
                 }
-                Err(_) => {}
             }
         }
         if !self.accepting.is_empty() {
@@ -309,22 +319,14 @@ impl<A: App, N: Net> Server<A, N> {
         self.peers.mark_dirty(key);
     }
 
-    /// Out of descriptors: tells the next peer so, rather than leaving it to wait. Returns whether that went well.
-    fn refuse_next(&mut self, listener: usize, cause: &io::Error) -> bool {
-        match self.net.refuse_next(listener, turn_away) {
-            Ok(address) => {
-                journal::turned_away(address, cause);
-                true
-            }
-            Err(error) => error.kind() == ErrorKind::ConnectionAborted,
-        }
-    }
-
     // ---- read
 
     fn read(&mut self, now: Instant) {
-        for key in std::mem::take(&mut self.reading) {
-            let key = key as usize;
+        for _ in 0..self.reading.len() {
+            if self.peers.has_delivered_enough() {
+                return; // those who did not get their turn are the first in the next one
+            }
+            let Some(key) = self.reading.pop_front().map(|key| key as usize) else { return };
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.is_reading = false;
             if self.read_peer(key, now) {
@@ -338,7 +340,9 @@ impl<A: App, N: Net> Server<A, N> {
     fn read_peer(&mut self, key: usize, now: Instant) -> bool {
         let mut bytes_left = READ_BYTES_PER_TURN;
         let mut events_left = EVENTS_PER_PEER_AND_TURN;
-        while let Some(peer) = self.peers.get_mut(key) {
+        loop {
+            let is_cut = events_left == 0 || bytes_left == 0 || self.peers.has_delivered_enough();
+            let Some(peer) = self.peers.get_mut(key) else { return false };
             if peer.connection.is_done() || (peer.unread.is_none() && !peer.can_read) {
                 return false;
             }
@@ -346,7 +350,7 @@ impl<A: App, N: Net> Server<A, N> {
             if peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
                 return false; // settle() begins again once the queue is empty
             }
-            if events_left == 0 || bytes_left == 0 {
+            if is_cut {
                 return true;
             }
             if let Some(mut unread) = peer.unread.take() {
@@ -377,7 +381,6 @@ impl<A: App, N: Net> Server<A, N> {
             }
             self.read_buffer = buffer;
         }
-        false
     }
 
     fn keep_unread(&mut self, key: usize, unread: Option<Box<Unread>>) {
@@ -390,9 +393,10 @@ impl<A: App, N: Net> Server<A, N> {
     /// the peer has used up its events, or has too much to take itself.
     fn process<'b>(&mut self, key: usize, bytes: &'b mut [u8], events_left: &mut usize, now: Instant) -> &'b [u8] {
         let mut input = Input::new(bytes);
-        while let Some(peer) = self.peers.get_mut(key) {
-            let is_paused = peer.connection.queued_bytes() > self.limits.queue_bytes_paused();
-            if *events_left == 0 || is_paused {
+        loop {
+            let is_cut = *events_left == 0 || self.peers.has_delivered_enough();
+            let Some(peer) = self.peers.get_mut(key) else { break };
+            if is_cut || peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
                 return input.take_all();
             }
             *events_left -= 1;
@@ -504,6 +508,11 @@ impl<A: App, N: Net> Server<A, N> {
         self.refused -= usize::from(peer.is_refused);
         self.accept_again_at = None; // a descriptor is free
     }
+}
+
+/// Whether an error of accept says nothing about the server: nobody waits, or somebody was gone before it was accepted.
+fn is_about_one_connection(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted | ErrorKind::Interrupted)
 }
 
 /// Tells a peer for which there is no room, as far as that goes without keeping it.

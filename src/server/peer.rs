@@ -118,15 +118,25 @@ pub(crate) struct Peers<T> {
     dirty: Vec<u32>,
     now: Instant,
     next_serial: u32,
+    /// Messages that the application sent in this turn, each receiver counted.
+    deliveries: usize,
 }
 
 impl<T: Transport> Peers<T> {
     pub(crate) fn new(now: Instant) -> Peers<T> {
-        Peers { slab: Slab::new(), dirty: Vec::new(), now, next_serial: 1 }
+        Peers { slab: Slab::new(), dirty: Vec::new(), now, next_serial: 1, deliveries: 0 }
     }
 
-    pub(crate) fn set_now(&mut self, now: Instant) {
+    /// Begins a turn.
+    pub(crate) fn begin_turn(&mut self, now: Instant) {
         self.now = now;
+        self.deliveries = 0;
+    }
+
+    /// Whether this turn has made enough work for the sockets: then they get it before more is read.
+    #[inline]
+    pub(crate) fn has_delivered_enough(&self) -> bool {
+        self.deliveries >= DELIVERIES_PER_TURN
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -214,6 +224,7 @@ impl<T: Transport> Outbox for Peers<T> {
     #[inline]
     fn send(&mut self, to: ConnId, message: Message<'_>) {
         let now = self.now;
+        self.deliveries += 1;
         let Some(peer) = self.peer(to) else { return };
         peer.traffic.messages_out += u64::from(peer.connection.send(message, now));
         self.mark_dirty(to.key as usize);
@@ -222,6 +233,7 @@ impl<T: Transport> Outbox for Peers<T> {
     #[inline]
     fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
         let now = self.now;
+        self.deliveries += 1;
         let Some(peer) = self.peer(to) else { return };
         peer.traffic.messages_out += u64::from(peer.connection.send_shared(frame, now));
         self.mark_dirty(to.key as usize);
@@ -251,6 +263,10 @@ impl<T: Transport> Outbox for Peers<T> {
 
 /// One peer's share of the writes of a turn. Beyond it the others come first.
 const WRITE_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
+
+/// Messages sent in a turn, each receiver counted: about 10 ms of writes. A flood of messages to many receivers is cut
+/// into turns of this size, so that everything else gets its turn in between.
+const DELIVERIES_PER_TURN: usize = 16 * 1024;
 
 /// Slices in one vectored write: a broadcast of many small frames to one peer in a turn.
 const SLICES_PER_WRITE: usize = 64;
