@@ -47,14 +47,9 @@ impl ErrorCode {
 impl WireError {
     /// The object that tells the peer.
     pub fn to_json(&self) -> String {
-        let mut object = serde_json::Map::new();
-        object.insert("type".to_owned(), "error".into());
-        object.insert("code".to_owned(), self.code.as_str().into());
-        object.insert("message".to_owned(), self.message.as_str().into());
-        if let Some(field) = self.field {
-            object.insert("field".to_owned(), field.into());
-        }
-        serde_json::Value::Object(object).to_string()
+        let (code, message) = (self.code.as_str(), serde_json::Value::from(self.message.as_str()));
+        let field = self.field.map_or(String::new(), |field| format!(",\"field\":\"{field}\""));
+        format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":{message}{field}}}")
     }
 
     fn invalid_message(message: &str, field: Option<&'static str>) -> WireError {
@@ -346,6 +341,7 @@ mod tests {
     fn an_error_is_an_object_that_names_the_rule() {
         let json = parse(r#"{"type":"joi\"n"}"#).unwrap_err().to_json();
         let object: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert!(json.starts_with(r#"{"type":"error","code":"unknown_type","message":"#));
         assert_eq!(object["type"], "error");
         assert_eq!(object["code"], "unknown_type");
         assert_eq!(object["field"], "type");
