@@ -274,12 +274,13 @@ impl Default for FrameDecoder {
 /// Parses a header and checks that a client sent it.
 #[inline]
 fn parse_of_client(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
-    let parsed = FrameHeader::parse(bytes)?;
-    // §5.1: a server MUST close the connection upon receiving a frame that is not masked.
-    match bytes.get(1) {
-        Some(second) if second & MASK == 0 => Err(ProtocolError::UnmaskedFrame),
-        _ => Ok(parsed),
+    // §5.1: a server MUST close the connection upon receiving a frame that is not masked. The second byte tells, so
+    // that no rule about the bytes after it may come first.
+    if bytes.get(1).is_some_and(|second| second & MASK == 0) {
+        FrameHeader::parse(&bytes[..2])?;
+        return Err(ProtocolError::UnmaskedFrame);
     }
+    FrameHeader::parse(bytes)
 }
 
 /// Parses a header of which the first bytes were kept from the reads before, and takes the others.

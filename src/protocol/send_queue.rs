@@ -115,11 +115,14 @@ impl SendQueue {
         if !matches!(waiting.segments.get(at), Some(Segment::Control(_))) {
             waiting.segments.insert(at, Segment::Control(Vec::new()));
         }
-        let started = if at == 0 { waiting.front_sent } else { 0 };
         let Some(Segment::Control(frames)) = waiting.segments.get_mut(at) else { return };
+        if at == 0 {
+            waiting.front_sent -= drop_sent_frames(frames, waiting.front_sent);
+        }
         if is_stuck || frames.len() > CONTROL_QUEUE_BYTES_MAX {
+            let begun = if at == 0 { waiting.front_sent } else { 0 };
             let before = frames.len();
-            drop_frames(frames, started, opcode);
+            drop_frames(frames, begun, opcode);
             waiting.bytes -= before - frames.len();
         }
         let before = frames.len();
@@ -245,6 +248,20 @@ impl Segment {
     fn len(&self) -> usize {
         self.slices().iter().map(|slice| slice.len()).sum()
     }
+}
+
+/// Drops the frames of which all was sent, and returns their length.
+fn drop_sent_frames(frames: &mut Vec<u8>, sent: usize) -> usize {
+    let mut dropped = 0;
+    while dropped < sent {
+        let (_, end) = frame_at(frames, dropped);
+        if end > sent {
+            break;
+        }
+        dropped = end;
+    }
+    frames.drain(..dropped);
+    dropped
 }
 
 /// Drops the frames with this opcode of which nothing was sent.
@@ -385,6 +402,17 @@ mod tests {
         for _ in 0..100_000 {
             queue.push_control(Opcode::Pong, &[0; 125]);
             assert!(queue.len() <= CONTROL_QUEUE_BYTES_MAX + 2 * 127);
+        }
+    }
+
+    #[test]
+    fn pongs_that_were_sent_are_not_kept() {
+        let mut queue = SendQueue::default();
+        for _ in 0..10_000 {
+            queue.push_control(Opcode::Pong, &[0; 125]);
+            queue.sent(100, Instant::now()); // never all of it
+            let kept: usize = queue.waiting.as_ref().unwrap().segments.iter().map(Segment::len).sum();
+            assert!(kept <= 3 * 127, "{kept} bytes are kept");
         }
     }
 
