@@ -3,27 +3,28 @@
 
 use super::world::{Random, World};
 
-pub struct Client {
-    pub index: usize,
+pub(crate) struct Client {
+    pub(crate) index: usize,
     /// Not on the wire yet.
     unsent: Vec<u8>,
     /// Received and not parsed.
     unparsed: Vec<u8>,
-    pub is_open: bool,
+    pub(crate) is_open: bool,
     is_reading: bool,
     has_sent_close: bool,
-    pub close_code: Option<u16>,
+    pub(crate) close_code: Option<u16>,
     /// It has seen the end of the connection, or caused it.
-    pub is_gone: bool,
+    pub(crate) is_gone: bool,
     /// Chats that it received, in order.
-    pub received: Vec<String>,
+    pub(crate) received: Vec<String>,
     /// It did something for which it may be closed.
-    pub is_guilty: bool,
-    next_chat: usize,
+    pub(crate) is_guilty: bool,
+    /// Chats that it wrote.
+    pub(crate) next_chat: usize,
 }
 
 impl Client {
-    pub fn new(index: usize) -> Client {
+    pub(crate) fn new(index: usize) -> Client {
         let head = format!(
             "GET /{index} HTTP/1.1\r\nHost: sim\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -44,7 +45,7 @@ impl Client {
     }
 
     /// Does something that the seed chooses.
-    pub fn act(&mut self, world: &mut World) {
+    pub(crate) fn act(&mut self, world: &mut World) {
         if self.is_gone {
             return;
         }
@@ -82,7 +83,7 @@ impl Client {
     }
 
     /// Puts some of what it has to say on the wire.
-    pub fn transmit(&mut self, world: &mut World) {
+    pub(crate) fn transmit(&mut self, world: &mut World) {
         let most = if world.has_faults { world.random.below(400) } else { usize::MAX };
         let socket = &mut world.sockets[self.index];
         if socket.client_eof || socket.is_reset || self.unsent.is_empty() {
@@ -96,7 +97,7 @@ impl Client {
     }
 
     /// Takes some of what the server wrote.
-    pub fn receive(&mut self, world: &mut World) {
+    pub(crate) fn receive(&mut self, world: &mut World) {
         let most = if world.has_faults { world.random.below(3000) } else { usize::MAX };
         let socket = &mut world.sockets[self.index];
         let count = most.min(socket.outbound.len());
@@ -112,7 +113,7 @@ impl Client {
     }
 
     fn chat(&mut self, random: &mut Random) {
-        if !self.is_open {
+        if !self.can_speak() {
             return;
         }
         let padding = "x".repeat(if random.one_in(20) { random.below(3000) } else { random.below(40) });
@@ -131,15 +132,20 @@ impl Client {
         }
     }
 
-    pub fn close(&mut self, code: u16, random: &mut Random) {
+    pub(crate) fn close(&mut self, code: u16, random: &mut Random) {
         if self.is_open && !self.has_sent_close {
             self.frame(0x88, &code.to_be_bytes(), random);
             self.has_sent_close = true;
         }
     }
 
+    /// Whether it may still say something.
+    fn can_speak(&self) -> bool {
+        self.is_open && !self.has_sent_close && !self.is_guilty
+    }
+
     fn frame(&mut self, first: u8, payload: &[u8], random: &mut Random) {
-        if !self.is_open || self.has_sent_close || self.is_guilty {
+        if !self.can_speak() {
             return;
         }
         self.unsent.push(first);

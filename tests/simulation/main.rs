@@ -3,7 +3,7 @@
 //!
 //! `SIMULATION_SEED=42 cargo test --test simulation` repeats one run; `SIMULATION_SEEDS=100000` sets how many there are.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod client;
 mod world;
@@ -26,6 +26,8 @@ use world::{Shared, SimNet, World};
 struct Record {
     open: HashMap<ConnId, usize>,
     expected: HashMap<usize, Vec<String>>,
+    /// Chats that came from each client.
+    heard: HashMap<usize, usize>,
     ends: HashMap<usize, End>,
 }
 
@@ -47,7 +49,8 @@ impl App for Recorder {
         let text = String::from_utf8(message.as_bytes().to_vec()).unwrap();
         if text.starts_with("{\"type\":\"chat\"") {
             let mut record = self.record.borrow_mut();
-            assert!(record.open.contains_key(&id), "a message from a connection that is not open");
+            let sender = *record.open.get(&id).expect("a message from a connection that is open");
+            *record.heard.entry(sender).or_default() += 1;
             let others: Vec<usize> = record.open.iter().filter(|entry| *entry.0 != id).map(|entry| *entry.1).collect();
             for other in others {
                 record.expected.entry(other).or_default().push(text.clone());
@@ -160,7 +163,12 @@ impl Simulation {
             if record.open.values().any(|&index| index == client.index) {
                 let expected = record.expected.get(&client.index).map_or(0, Vec::len);
                 assert_eq!(client.received.len(), expected, "client {} lost messages silently", client.index);
+                let heard = record.heard.get(&client.index).copied().unwrap_or_default();
+                assert_eq!(heard, client.next_chat, "messages of client {} were lost silently", client.index);
             }
+        }
+        for socket in self.world.borrow().sockets.iter().filter(|socket| socket.key.is_some()) {
+            assert!(!socket.client_eof && !socket.is_reset, "the server did not notice an end: {socket:?}");
         }
         for (index, end) in &record.ends {
             let client = &self.clients[*index];
@@ -173,7 +181,8 @@ impl Simulation {
     fn stop(&mut self) {
         let opened: Vec<usize> = self.record.borrow().open.values().copied().collect();
         self.world.borrow_mut().stops = 1;
-        let deadline = self.world.borrow().now + Limits::default().close_timeout + Duration::from_secs(1);
+        // All clients read and answer, so that nobody has to be waited for until the close timeout.
+        let deadline = self.world.borrow().now + Limits::default().close_timeout / 2;
         while self.turn() {
             for client in &mut self.clients {
                 let mut world = self.world.borrow_mut();

@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use frameloop::server::net::{Net, Ready, Transport};
 
 /// A small generator of numbers that a seed decides (xorshift64*).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
     /// A number below `bound`.
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -29,33 +29,33 @@ impl Random {
     }
 
     /// True once in `count` times.
-    pub fn one_in(&mut self, count: usize) -> bool {
+    pub(crate) fn one_in(&mut self, count: usize) -> bool {
         self.below(count) == 0
     }
 }
 
 /// One connection, as the wire sees it.
 #[derive(Debug, Default)]
-pub struct Socket {
+pub(crate) struct Socket {
     /// Arrived at the server and not read.
-    pub inbound: VecDeque<u8>,
+    pub(crate) inbound: VecDeque<u8>,
     /// The client has ended its side.
-    pub client_eof: bool,
-    pub is_reset: bool,
+    pub(crate) client_eof: bool,
+    pub(crate) is_reset: bool,
     /// Written by the server and not read by the client.
-    pub outbound: VecDeque<u8>,
-    pub capacity: usize,
+    pub(crate) outbound: VecDeque<u8>,
+    pub(crate) capacity: usize,
     /// The server has ended its side.
-    pub server_eof: bool,
-    pub is_dropped: bool,
+    pub(crate) server_eof: bool,
+    pub(crate) is_dropped: bool,
     /// The key by which the server knows it, from its registration until its end.
-    pub key: Option<usize>,
+    pub(crate) key: Option<usize>,
     readable: bool,
     writable: bool,
     /// The server offered more than there was room for, and waits.
-    pub is_write_blocked: bool,
+    pub(crate) is_write_blocked: bool,
     /// Turns in which something was there to read and was not read.
-    pub turns_unread: usize,
+    pub(crate) turns_unread: usize,
 }
 
 impl Socket {
@@ -64,30 +64,30 @@ impl Socket {
     }
 
     /// More arrived, or the end: an edge.
-    pub fn arrived(&mut self) {
+    pub(crate) fn arrived(&mut self) {
         self.readable = true;
     }
 }
 
-pub struct World {
-    pub now: Instant,
-    pub random: Random,
-    pub sockets: Vec<Socket>,
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) random: Random,
+    pub(crate) sockets: Vec<Socket>,
     /// Connections that the server has not accepted.
     backlog: VecDeque<usize>,
     backlog_edge: bool,
-    pub stops: usize,
-    pub is_listening: bool,
+    pub(crate) stops: usize,
+    pub(crate) is_listening: bool,
     /// Without faults everything goes through at once.
-    pub has_faults: bool,
+    pub(crate) has_faults: bool,
     /// The next attempts to accept find no descriptor.
-    pub descriptor_shortage: usize,
+    pub(crate) descriptor_shortage: usize,
 }
 
-pub type Shared = Rc<RefCell<World>>;
+pub(crate) type Shared = Rc<RefCell<World>>;
 
 impl World {
-    pub fn new(seed: u64) -> World {
+    pub(crate) fn new(seed: u64) -> World {
         World {
             now: Instant::now(),
             random: Random::new(seed),
@@ -102,7 +102,7 @@ impl World {
     }
 
     /// A client connects. Its index is also its port.
-    pub fn connect(&mut self) -> usize {
+    pub(crate) fn connect(&mut self) -> usize {
         let capacity = 1 + self.random.below(60_000);
         self.sockets.push(Socket { capacity, ..Socket::default() });
         self.backlog.push_back(self.sockets.len() - 1);
@@ -140,7 +140,7 @@ impl World {
 }
 
 /// The server's view of the world.
-pub struct SimNet(pub Shared);
+pub(crate) struct SimNet(pub(crate) Shared);
 
 impl Net for SimNet {
     type Transport = SimTransport;
@@ -228,7 +228,7 @@ impl Net for SimNet {
     }
 }
 
-pub struct SimTransport {
+pub(crate) struct SimTransport {
     world: Shared,
     index: usize,
 }
