@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs as _};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, ToSocketAddrs as _};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -198,7 +198,7 @@ impl std::error::Error for BindError {}
 /// Listens on all addresses of a name, on one port. Where the machine lacks one of the address families (a container
 /// without IPv6), the others are enough.
 fn listen(name: &str) -> io::Result<Vec<Socket>> {
-    let mut addresses: Vec<SocketAddr> = name.to_socket_addrs()?.collect();
+    let mut addresses = resolve(name)?;
     addresses.sort_unstable();
     addresses.dedup();
     for _ in 0..PORT_ATTEMPTS {
@@ -209,6 +209,17 @@ fn listen(name: &str) -> io::Result<Vec<Socket>> {
         }
     }
     listen_on_one_port(&addresses)
+}
+
+/// The addresses of a name. RFC 6761 §6.3: `localhost` is both loopback addresses, whatever a hosts file says; browsers
+/// try both.
+fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
+    match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) if host.eq_ignore_ascii_case("localhost") => {
+            Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
+        }
+        _ => name.to_socket_addrs().map(Iterator::collect),
+    }
 }
 
 fn listen_on_one_port(addresses: &[SocketAddr]) -> io::Result<Vec<Socket>> {
