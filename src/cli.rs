@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use frameloop::protocol::Limits;
 use frameloop::server::Config;
-use lexopt::{Arg, Parser, ValueExt as _};
+use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
 /// What `--help` prints; the README shows the same.
@@ -83,9 +83,18 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                 mode = Some(parse_mode(&command.to_string_lossy())?);
                 continue;
             }
-            other => return Err(format!("{}; --help lists the flags", other.unexpected())),
+            Arg::Value(extra) => {
+                return Err(format!("unexpected '{}'; --help shows what is known", extra.to_string_lossy()));
+            }
+            Arg::Short(flag) => return Err(format!("unknown flag '-{flag}'; --help lists the flags")),
         };
-        let mut value = || parser.value().and_then(|value| value.string()).map_err(|error| error.to_string());
+        let mut value = || match parser.value().map(OsString::into_string) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(value)) => {
+                Err(format!("--{flag}: '{}' is no text; --help shows what it takes", value.to_string_lossy()))
+            }
+            Err(_) => Err(format!("--{flag}: a value is missing; --help shows what it takes")),
+        };
         let at = |problem: String| format!("--{flag}: {problem}");
         match flag.as_str() {
             "listen" => listen.push(value().and_then(|value| parse_listen(&value).map_err(at))?),
@@ -122,8 +131,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         max_queue.unwrap_or_else(|| limits.queue_bytes_max.max(limits.message_bytes_max.saturating_mul(2)));
     if limits.queue_bytes_max < message_and_header {
         return Err(format!(
-            "--max-queue: {} bytes cannot hold one message of --max-message; give {message_and_header} or more",
-            limits.queue_bytes_max
+            "--max-queue: {} bytes cannot hold one message of --max-message ({} bytes) and its header; \
+             raise it to {message_and_header} or lower --max-message",
+            limits.queue_bytes_max, limits.message_bytes_max
         ));
     }
     let config = Config { listen, limits, connections_max: max_connections.unwrap_or(usize::MAX), ..Config::default() };
@@ -134,15 +144,16 @@ fn parse_mode(value: &str) -> Result<Mode, String> {
     match value {
         "serve" => Ok(Mode::Serve),
         "echo" => Ok(Mode::Echo),
-        _ => Err(format!("unknown command '{value}', expected serve or echo")),
+        _ => Err(format!("unknown command '{value}', expected serve or echo; --help shows both")),
     }
 }
 
 fn parse_listen(value: &str) -> Result<String, String> {
-    let port = value.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-    match port {
+    let parts =
+        value.rsplit_once(':').filter(|(host, port)| !host.is_empty() && !host.contains('/') && is_number(port));
+    match parts.map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(_)) => Ok(value.to_owned()),
-        _ => Err(format!("'{value}' is no HOST:PORT, such as localhost:8765 or [::]:80")),
+        _ => Err(format!("'{value}' is no HOST:PORT, with a port from 0 to 65535, such as localhost:8765 or [::]:80")),
     }
 }
 
@@ -283,10 +294,12 @@ mod tests {
             (&["-x"], &["-x", "--help"]),
             (&["chat"], &["'chat'", "serve or echo"]),
             (&["serve", "echo"], &["echo"]),
-            (&["--listen"], &["--listen"]),
+            (&["--listen"], &["--listen", "--help"]),
             (&["--listen", "8765"], &["--listen", "'8765'", "HOST:PORT"]),
             (&["--listen", ":80"], &["--listen", "':80'", "HOST:PORT"]),
-            (&["--listen", "a:99999"], &["--listen", "HOST:PORT"]),
+            (&["--listen", "a:99999"], &["--listen", "HOST:PORT", "65535"]),
+            (&["--listen", "a:+80"], &["--listen", "HOST:PORT"]),
+            (&["--listen", "ws://a:80"], &["--listen", "HOST:PORT"]),
             (&["--ping-interval", "30"], &["--ping-interval", "'30'", "30s"]),
             (&["--ping-interval", "0s"], &["--ping-interval", "'0s'", "1ms"]),
             (&["--ping-interval", "-1s"], &["--ping-interval", "'-1s'"]),

@@ -31,25 +31,34 @@ fn main() -> ExitCode {
 fn start(mut options: Options) -> ExitCode {
     let open_files = rlimit::increase_nofile_limit(u64::MAX).map_or(usize::MAX, |limit| limit as usize);
     if !options.has_max_connections {
-        options.config.connections_max = open_files.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+        let reserved = RESERVED_DESCRIPTORS.min(open_files / 2);
+        options.config.connections_max = (open_files - reserved).max(1);
     }
     let logger = match logger::start(options.log_level) {
         Ok(logger) => logger,
         Err(error) => return fail(&format!("cannot start the log: {error}")),
     };
     let result = match options.mode {
-        Mode::Serve => run(&options, Hub::default()),
-        Mode::Echo => run(&options, Echo),
+        Mode::Serve => run(&options, open_files, Hub::default()),
+        Mode::Echo => run(&options, open_files, Echo),
     };
     logger.finish();
     result.map_or_else(|problem| fail(&problem), |()| ExitCode::SUCCESS)
 }
 
-fn run(options: &Options, app: impl App) -> Result<(), String> {
+fn run(options: &Options, open_files: usize, app: impl App) -> Result<(), String> {
     let server = Server::bind(&options.config, app).map_err(|error| error.to_string())?;
     for signal in [SIGTERM, SIGINT] {
-        let stopper = server.stopper().map_err(|error| error.to_string())?;
-        signal_hook::low_level::pipe::register(signal, OwnedFd::from(stopper)).map_err(|error| error.to_string())?;
+        let registered =
+            server.stopper().and_then(|stopper| signal_hook::low_level::pipe::register(signal, OwnedFd::from(stopper)));
+        registered.map_err(|error| format!("cannot listen to signals: {error}"))?;
+    }
+    if options.config.connections_max > open_files.saturating_sub(RESERVED_DESCRIPTORS) {
+        log::warn!(
+            "up to {} connections are allowed, but the limit of open files is {}: beyond it new ones get 503",
+            options.config.connections_max,
+            open_files
+        );
     }
     for address in server.addresses() {
         print(&format!("listening on ws://{address}/\n"));
@@ -70,7 +79,9 @@ fn fail(problem: &str) -> ExitCode {
 }
 
 fn complain(problem: &str) {
-    let _ = writeln!(std::io::stderr(), "frameloop: {problem}");
+    // One line, whatever the arguments hold.
+    let line: String = problem.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let _ = writeln!(std::io::stderr(), "frameloop: {line}");
 }
 
 /// Open files that are no connections: standard streams, listeners, the poll, and peers that are being refused.

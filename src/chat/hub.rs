@@ -8,7 +8,7 @@ use super::wire::{self, MessageType};
 use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
 use crate::server::{App, ConnId, Outbox};
 
-/// The session server: each open connection has a session, and is a member of the lobby.
+/// The chat server: each open connection has a session, and is a member of the lobby.
 #[derive(Debug, Default)]
 pub struct Hub {
     sessions: HashMap<ConnId, SessionId>,
@@ -68,5 +68,95 @@ impl App for Hub {
     fn on_close(&mut self, id: ConnId, _end: &End, _out: &mut impl Outbox) {
         self.sessions.remove(&id);
         self.lobby.leave(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::fmt::Display;
+    use std::time::Instant;
+
+    /// Records what the hub does.
+    #[derive(Default)]
+    struct Recorder {
+        sent: Vec<(ConnId, String)>,
+        closed: Vec<(ConnId, CloseCode)>,
+        notes: Vec<String>,
+    }
+
+    impl Outbox for Recorder {
+        fn send(&mut self, to: ConnId, message: Message<'_>) {
+            self.sent.push((to, String::from_utf8_lossy(message.as_bytes()).into_owned()));
+        }
+
+        fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
+            self.sent.push((to, String::from_utf8_lossy(&frame.as_bytes()[2..]).into_owned()));
+        }
+
+        fn close(&mut self, to: ConnId, code: CloseCode, _reason: &str) {
+            self.closed.push((to, code));
+        }
+
+        fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn Display) {
+            self.notes.push(format!("{about} {what}: {detail}"));
+        }
+
+        fn now(&self) -> Instant {
+            Instant::now()
+        }
+    }
+
+    fn hub_with(members: u32) -> (Hub, Recorder) {
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+        let request = Request::parse(request).unwrap();
+        let (mut hub, mut out) = (Hub::default(), Recorder::default());
+        for index in 0..members {
+            hub.on_open(ConnId::for_test(index), &request, &mut out);
+        }
+        assert!(out.sent.is_empty(), "P1: nothing is sent unasked");
+        (hub, out)
+    }
+
+    #[test]
+    fn every_connection_has_a_session_of_its_own_until_it_ends() {
+        let (mut hub, mut out) = hub_with(100);
+        let sessions: HashSet<_> = (0..100).map(|index| hub.session(ConnId::for_test(index)).unwrap()).collect();
+        assert_eq!(sessions.len(), 100);
+        hub.on_close(ConnId::for_test(7), &End::Lost, &mut out);
+        assert_eq!(hub.session(ConnId::for_test(7)), None);
+        assert_eq!(hub.lobby().len(), 99);
+        assert!(out.sent.is_empty() && out.closed.is_empty());
+    }
+
+    #[test]
+    fn p2_a_chat_goes_to_all_others_as_it_was_sent() {
+        let (mut hub, mut out) = hub_with(3);
+        let text = " {\"msg\" : 1e400, \"type\":\"chat\"}";
+        hub.on_message(ConnId::for_test(1), Message::text(text), &mut out);
+        out.sent.sort();
+        let expected = [0, 2].map(|index| (ConnId::for_test(index), text.to_owned()));
+        assert_eq!(out.sent, expected);
+    }
+
+    #[test]
+    fn p4_a_mistake_is_answered_and_noted_and_heard_by_nobody_else() {
+        let (mut hub, mut out) = hub_with(3);
+        let id = ConnId::for_test(1);
+        hub.on_message(id, Message::text("oops"), &mut out);
+        assert_eq!((out.sent.len(), out.sent[0].0, out.closed.len()), (1, id, 0));
+        assert!(out.sent[0].1.starts_with(r#"{"type":"error","code":"invalid_json""#), "{}", out.sent[0].1);
+        assert!(out.notes[0].contains("invalid message received"), "{}", out.notes[0]);
+    }
+
+    #[test]
+    fn p6_a_binary_message_closes_with_1003_and_leaves_the_room() {
+        let (mut hub, mut out) = hub_with(2);
+        hub.on_message(ConnId::for_test(0), Message::binary(b"x"), &mut out);
+        assert_eq!(out.closed, [(ConnId::for_test(0), CloseCode::UNSUPPORTED_DATA)]);
+        hub.on_message(ConnId::for_test(1), Message::text(r#"{"type":"chat"}"#), &mut out);
+        assert!(out.sent.is_empty(), "nobody else is there");
     }
 }

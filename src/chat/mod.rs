@@ -1,10 +1,10 @@
-//! The applications: the session server and, for conformance and load, an echo.
+//! The applications: the chat server and, for conformance and load, an echo.
 //!
 //! No socket, no frame, no clock of its own: this floor gets messages and an [`Outbox`](crate::server::Outbox).
 //!
 //! | file | what |
 //! |---|---|
-//! | [`hub`] | the rooms and sessions of `frameloop serve` |
+//! | [`hub`] | `frameloop serve`: who is there, and who hears whom |
 //! | [`session`] | who a connection is, and ids that nobody can guess |
 //! | [`room`] | the members of a room |
 //! | [`wire`] | JSON in and out |
@@ -17,8 +17,9 @@
 //! - **P1** The server sends nothing unasked.
 //! - **P2** A `{"type":"chat",…}` object goes to every other member of the room, as the bytes that its sender sent. The
 //!   sender gets nothing back.
-//! - **P4** Bad JSON, a value that is no object, a missing, non-string or unknown `type` get one `error` object back, the
-//!   log one line, and the connection lives on.
+//! - **P4** Bad JSON, a value that is no object, a missing, non-string or unknown `type` get one `error` object back, and
+//!   the connection lives on. The log gets a line for the first, and then at most one a second.
+//! - **P3** (what clients with sessions see of plain ones) comes with sessions.
 //! - **P5** A member name that stands twice at the top level is `invalid_message`: two readers would read it differently.
 //! - **P6** A reader that falls too far behind is closed with 1013. A binary message closes with 1003.
 //!

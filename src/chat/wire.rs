@@ -75,7 +75,6 @@ pub enum MessageType {
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn parse(text: &str) -> Result<MessageType, WireError> {
-    check_text(text)?;
     let mut members = Members::default();
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let parsed = TopLevel(&mut members).deserialize(&mut deserializer).and_then(|()| deserializer.end());
@@ -87,6 +86,7 @@ pub fn parse(text: &str) -> Result<MessageType, WireError> {
             _ => invalid_json(&error.to_string()),
         });
     }
+    check_text(text)?;
     if let Some(name) = members.repeated {
         let name: String = name.chars().take(NAME_CHARS_SHOWN).collect();
         return Err(WireError::invalid_message(&format!("the member {name:?} stands twice"), None));
@@ -333,6 +333,7 @@ mod tests {
         assert_eq!(code(&nested(JSON_DEPTH_MAX - 1)), None);
         assert_eq!(code(&nested(JSON_DEPTH_MAX)), Some("invalid_message"));
         assert_eq!(code(&nested(100_000)), Some("invalid_message"));
+        assert_eq!(code(nested(100_000).trim_end_matches('}')), Some("invalid_json"));
         let flat = format!(r#"{{"type":"chat","x":[{}0],"s":"{}"}}"#, "[],".repeat(1000), "[".repeat(1000));
         assert_eq!(code(&flat), None, "many brackets, but not deep");
     }

@@ -7,21 +7,21 @@
 //!         a timeout, a queue that is full
 //! ```
 //!
-//! `Closed` is not yet gone: the server flushes what waits, shuts its side of the transport down, and reads on until
-//! the peer has done the same or the close timeout is over ([`Connection::is_done`]). Otherwise the transport could
-//! be reset, and our Close frame lost on its way.
+//! §7.1.1: the server is the first to close the transport, but cleanly. So `Closed` is not yet gone: the server flushes
+//! what waits, shuts its side of the transport down, and reads on until the peer has done the same or the close timeout
+//! is over ([`Connection::is_done`]). Otherwise the transport could be reset, and our Close frame lost on its way.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
 use super::close::{CloseCode, encode_close_payload, parse_close_payload};
+use super::end::{End, code_word};
 use super::error::{HandshakeError, ProtocolError};
 use super::frame::{FrameDecoder, Opcode, SharedFrame, header_len};
 use super::handshake::{OpeningHandshake, Request, encode_rejection};
 use super::input::Input;
-use super::limits::Limits;
+use super::limits::{Limits, deadline};
 use super::message::{Assembled, ControlFrame, Message, MessageAssembler};
 use super::send_queue::SendQueue;
 
@@ -95,69 +95,6 @@ pub enum Event<'b> {
     Message(Message<'b>),
 }
 
-/// Why a connection ended: the first cause, whatever followed it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// The opening handshake was refused.
-    Refused(HandshakeError),
-    /// The peer began the closing handshake, with this code.
-    ClosedByPeer(Option<CloseCode>),
-    /// We began the closing handshake, with this code.
-    ClosedByUs(CloseCode),
-    /// We failed the connection (§7.1.7).
-    Failed(ProtocolError),
-    /// The peer ended the transport without a Close frame.
-    Lost,
-    /// The transport broke.
-    Reset,
-    /// The peer gave no sign of life.
-    HeartbeatTimeout,
-    /// The peer took nothing of what waited for it, for too long.
-    SlowReader,
-    /// More waited for the peer than its queue may hold.
-    QueueFull,
-}
-
-impl End {
-    /// The code of the Close frame that the peer was sent or has sent; `None` where there was none.
-    pub fn close_code(&self) -> Option<CloseCode> {
-        match self {
-            End::Refused(_) | End::Lost | End::Reset => None,
-            End::ClosedByPeer(code) => *code,
-            End::ClosedByUs(code) => Some(*code),
-            End::Failed(error) => Some(error.close_code()),
-            End::HeartbeatTimeout => Some(CloseCode::HEARTBEAT_TIMEOUT),
-            End::SlowReader | End::QueueFull => Some(CloseCode::TRY_AGAIN_LATER),
-        }
-    }
-
-    /// One word for the log and the metrics.
-    pub fn word(&self) -> &'static str {
-        match self {
-            End::Refused(error) => error.word(),
-            End::ClosedByPeer(_) => "closed_by_peer",
-            End::ClosedByUs(code) => code_word(*code),
-            End::Failed(error) => code_word(error.close_code()),
-            End::Lost => "connection_lost",
-            End::Reset => "connection_reset",
-            End::HeartbeatTimeout => "heartbeat_timeout",
-            End::SlowReader | End::QueueFull => code_word(CloseCode::TRY_AGAIN_LATER),
-        }
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::Refused(error) => write!(f, "{error}"),
-            End::Failed(error) => write!(f, "{error}"),
-            End::SlowReader => write!(f, "the peer took nothing of what waited for it"),
-            End::QueueFull => write!(f, "more waited for the peer than its queue may hold"),
-            other => f.write_str(other.word()),
-        }
-    }
-}
-
 /// Which deadline runs. All connections of one server wait equally long for deadlines of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timer {
@@ -177,7 +114,7 @@ impl Connection {
             has_eof: false,
             is_aborted: false,
             unanswered_pings: 0,
-            deadline: now + limits.handshake_timeout,
+            deadline: deadline(now, limits.handshake_timeout),
             opening: Some(Box::default()),
             decoder: FrameDecoder::new(),
             assembler: MessageAssembler::default(),
@@ -221,7 +158,7 @@ impl Connection {
                     Ok(Some(Assembled::Message(message))) if self.state == State::Open => {
                         return Some(Event::Message(message));
                     }
-                    // §1.4: after our Close the application has no use for data; we wait for the peer's Close.
+                    // Our own choice, for §7.1.2 leaves it open: whoever has closed hears nothing more.
                     Ok(Some(Assembled::Message(_))) => {}
                     Ok(Some(Assembled::Control(frame))) => self.receive_control(frame, now),
                     Err(error) => self.fail(error, now),
@@ -300,8 +237,14 @@ impl Connection {
     }
 
     /// §7.1.7: fails the connection. The only way for a broken rule: the Close frame, then nothing more.
+    ///
+    /// The Close frame follows the messages that were sent before, as the peer's own order has it. But it does not wait
+    /// behind a queue that the peer does not take: then what waits is dropped.
     fn fail(&mut self, error: ProtocolError, now: Instant) {
         let code = error.close_code();
+        if self.queue.stuck_since().is_some() {
+            self.queue.drop_unsent();
+        }
         self.push_close(code, &format!("{}: {error}", code_word(code)));
         self.enter_closed(End::Failed(error), now);
     }
@@ -316,7 +259,7 @@ impl Connection {
         self.enter_closed(end, now);
     }
 
-    /// Queues our Close frame, unless one was sent before (§5.5.1: nothing follows it).
+    /// Queues our Close frame, unless one was sent before. §5.5.1: no data frame follows it; a Pong may.
     fn push_close(&mut self, code: CloseCode, reason: &str) {
         if self.state == State::Open {
             self.queue.push_frame(Opcode::Close, Cow::Owned(encode_close_payload(code, reason)));
@@ -337,7 +280,7 @@ impl Connection {
     fn begin_closing(&mut self, end: End, now: Instant) {
         if self.end.is_none() {
             self.end = Some(Box::new(end));
-            self.deadline = now + self.limits.close_timeout;
+            self.deadline = deadline(now, self.limits.close_timeout);
         }
     }
 
@@ -351,7 +294,7 @@ impl Connection {
         assert!(self.state == State::Connecting && self.opening.is_none(), "no request waits for its answer");
         self.queue.push_response(request.encode_accept(subprotocol));
         self.state = State::Open;
-        self.deadline = now + self.limits.ping_interval;
+        self.deadline = deadline(now, self.limits.ping_interval);
     }
 
     /// Refuses the request: an HTTP response, and the end (§4.2.2). Nothing that follows it is looked at.
@@ -389,7 +332,8 @@ impl Connection {
     }
 
     /// Begins the closing handshake (§7.1.2): a Close frame behind what waits, then the peer has
-    /// [`Limits::close_timeout`] to answer. Without effect if the connection is not open.
+    /// [`Limits::close_timeout`] to answer. Without effect if the connection is not open:
+    /// before that there is [`reject`](Connection::reject).
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
         if self.state == State::Open {
             self.push_close(code, reason);
@@ -428,6 +372,11 @@ impl Connection {
     /// The socket took the first `count` bytes of [`outgoing`](Connection::outgoing); 0 means that it takes none now.
     #[inline]
     pub fn sent(&mut self, count: usize, now: Instant) {
+        if count > 0 && self.queue.stuck_since().is_some() {
+            // There is room again where there was none: the peer's side has taken bytes, so it lives. It may have to take
+            // a long frame before it can see our ping.
+            self.unanswered_pings = 0;
+        }
         self.queue.sent(count, now);
     }
 
@@ -450,7 +399,7 @@ impl Connection {
         if self.state != State::Open {
             return None;
         }
-        self.queue.stuck_since().map(|since| since + self.limits.slow_timeout)
+        self.queue.stuck_since().map(|since| deadline(since, self.limits.slow_timeout))
     }
 
     /// When [`handle_timeout`](Connection::handle_timeout) has something to do next.
@@ -488,24 +437,6 @@ impl Connection {
         }
         self.queue.push_control(Opcode::Ping, &[]);
         self.unanswered_pings = self.unanswered_pings.saturating_add(1);
-        self.deadline = now + self.limits.ping_interval;
-    }
-}
-
-/// The word that stands for a code in close frames, log lines and metrics.
-fn code_word(code: CloseCode) -> &'static str {
-    match code {
-        CloseCode::NORMAL => "normal",
-        CloseCode::GOING_AWAY => "shutdown",
-        CloseCode::PROTOCOL_ERROR => "protocol_error",
-        CloseCode::UNSUPPORTED_DATA => "binary",
-        CloseCode::INVALID_PAYLOAD => "bad_utf8",
-        CloseCode::POLICY_VIOLATION => "policy",
-        CloseCode::MESSAGE_TOO_BIG => "message_too_large",
-        CloseCode::INTERNAL_ERROR => "internal",
-        CloseCode::SERVICE_RESTART => "restart",
-        CloseCode::TRY_AGAIN_LATER => "overloaded",
-        CloseCode::HEARTBEAT_TIMEOUT => "heartbeat_timeout",
-        _ => "closed",
+        self.deadline = deadline(now, self.limits.ping_interval);
     }
 }

@@ -1,4 +1,4 @@
-//! §5.2: the base framing protocol.
+//! §5.1, §5.2: the base framing protocol.
 //!
 //! This file owns the frame header in both directions, the way from bytes to payload chunks, and frames that many
 //! receivers share. Which frame may follow which (§5.4) is [`super::message`]'s business.
@@ -83,7 +83,7 @@ impl FrameHeader {
     /// Parses the header at the front of `bytes`, and says how many bytes it takes; `None` if its end has not come.
     ///
     /// # Errors
-    /// The first rule of §5.2 and §5.5 that is broken, as soon as the byte that breaks it is there. That the frame
+    /// The first rule of §5.2 and §5.5 that is broken, as soon as the field that breaks it is there. That the frame
     /// is masked at all is the decoder's to check (§5.1): both directions parse here.
     #[inline]
     pub fn parse(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {

@@ -3,20 +3,22 @@
 //! Every bound on one connection stands here, with its unit in its name and what happens when it is reached.
 //! Bounds on the whole server (connections, work per turn) belong to [`crate::server::Config`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The bounds of one connection. One value is shared by all connections of a server.
+/// The bounds of one connection. One value is shared by all connections of a server. Times of more than a year count
+/// as a year.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one message, all its fragments together (default 1 MiB).
     ///
     /// Checked against the length that a frame header announces, before a byte of it is stored; the connection
-    /// fails with 1009. Large enough for any chat, small enough that 1,000 hostile peers hold 1 GiB at most.
+    /// fails with 1009. Large enough for any chat, small enough that what 1,000 hostile peers send holds 1 GiB at most.
     pub message_bytes_max: usize,
     /// Frames of one message (default 1,048,576). A peer may send empty fragments without end: they cost no
     /// memory, but work. The connection fails with 1009.
     pub message_frames_max: u32,
-    /// Encoded bytes that wait for the socket of one peer (default 4 MiB). A frame that would exceed it ends the
+    /// Encoded bytes that wait for the socket of one peer (default 4 MiB); frames that are shared with others count in
+    /// full for each. Bookkeeping adds at most half as much again. A frame that would exceed it ends the
     /// connection with 1013; what was queued is dropped, so that the Close frame can still get through.
     pub queue_bytes_max: usize,
     /// Time from the start of the connection to the complete request head (default 10 s): 408, then the end.
@@ -47,6 +49,11 @@ impl Default for Limits {
     }
 }
 
+/// The end of a wait. One of more than a year counts as a year, so that no sum can overflow.
+pub(super) fn deadline(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(WAIT_MAX)
+}
+
 impl Limits {
     /// Above so many queued bytes of its own a peer is not read: what it sends would only make more.
     pub fn queue_bytes_paused(&self) -> usize {
@@ -70,3 +77,5 @@ pub const CONTROL_QUEUE_BYTES_MAX: usize = 16 * 1024;
 
 /// The most that [`Limits::queue_bytes_paused`] can be: 1 MiB.
 const QUEUE_BYTES_PAUSED_MAX: usize = 1024 * 1024;
+
+const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -6,20 +6,25 @@
 //!
 //! | RFC 6455 | file | what it owns |
 //! |---|---|---|
-//! | §4.2 | [`handshake`] | the opening handshake: request head, its rules, 101 or a rejection |
-//! | §5.2 | [`frame`] | frame header parse and encode, bytes to payload chunks, frames shared by many receivers |
+//! | §4.2, §4.4, §9.1 | [`handshake`] | the opening handshake: request head, its rules, 101 or a rejection |
+//! | §5.1, §5.2 | [`frame`] | frame header parse and encode, bytes to payload chunks, frames shared by many receivers |
 //! | §5.3 | [`mask`] | unmasking in place |
-//! | §5.4, §5.6 | [`message`] | fragments to messages, control frames in between |
+//! | §5.4, §5.6, §6.2 | [`message`] | fragments to messages, control frames in between |
 //! | §5.5, §7 | [`connection`] | the state machine: ping, pong, the closing handshake, failing the connection |
+//! | §7.1 | [`end`] | why a connection ended: a word and a close code for each cause |
 //! | §7.4 | [`close`] | close codes and the payload of a Close frame |
 //! | §8.1 | [`utf8`] | text checked as it arrives, across any cut |
 //! | §10.4 | [`limits`] | every bound: its unit, its default and why |
+//!
+//! Not here: §4.1 (the client), §5.8 and §9 (no extension is accepted yet), §10.2 (no check of `Origin` yet). §6.1,
+//! sending, is [`Connection::send`]: a message is one frame.
 //!
 //! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket) and
 //! [`error`] (one variant per broken rule, and the close code or status that answers it).
 
 pub mod close;
 pub mod connection;
+pub mod end;
 pub mod error;
 pub mod frame;
 pub mod handshake;
@@ -31,7 +36,8 @@ pub mod send_queue;
 pub mod utf8;
 
 pub use close::CloseCode;
-pub use connection::{Connection, End, Event, State};
+pub use connection::{Connection, Event, State};
+pub use end::End;
 pub use error::{HandshakeError, ProtocolError};
 pub use frame::SharedFrame;
 pub use handshake::Request;

@@ -100,8 +100,13 @@ impl SendQueue {
     #[inline]
     pub(super) fn push_shared(&mut self, frame: &SharedFrame) {
         let waiting = self.waiting();
-        waiting.bytes += frame.as_bytes().len();
-        waiting.segments.push_back(Segment::Shared(frame.clone()));
+        let bytes = frame.as_bytes();
+        waiting.bytes += bytes.len();
+        if bytes.len() <= COPIED_FRAME_BYTES_MAX {
+            waiting.corked(bytes.len()).extend_from_slice(bytes);
+        } else {
+            waiting.segments.push_back(Segment::Shared(frame.clone()));
+        }
     }
 
     /// A ping or a pong, at the next frame boundary.
@@ -209,6 +214,11 @@ impl Waiting {
             Some(Segment::Control(_)) | None => 0,
             Some(_) if self.front_sent == 0 => 0,
             Some(Segment::Corked(frames)) => {
+                // Each frame is walked over once: the next time this segment begins with the one that was begun.
+                self.front_sent -= drop_sent_frames(frames, self.front_sent);
+                if self.front_sent == 0 {
+                    return 0;
+                }
                 let rest = frames.split_off(frame_end(frames, self.front_sent));
                 if !rest.is_empty() {
                     self.segments.insert(1, Segment::Corked(rest));
@@ -298,6 +308,9 @@ fn frame_at(frames: &[u8], start: usize) -> (FrameHeader, usize) {
 /// Frames are gathered in one buffer up to this size; a larger frame has a buffer of its own.
 const CORKED_BYTES_MAX: usize = 64 * 1024;
 
+/// Up to this size a shared frame is copied: a reference would take as much room, and a slice of its own in the write.
+const COPIED_FRAME_BYTES_MAX: usize = 64;
+
 /// From this size on a payload that we own is sent from where it lies; below it a copy costs less than a slice more.
 const OWNED_PAYLOAD_BYTES_MIN: usize = 4 * 1024;
 
@@ -321,6 +334,7 @@ mod tests {
         push(&mut queue, "one");
         push(&mut queue, "second");
         queue.push_shared(&SharedFrame::text("shared"));
+        queue.push_shared(&SharedFrame::text(&"s".repeat(COPIED_FRAME_BYTES_MAX)));
         queue.push_frame(Opcode::Binary, Cow::Owned(vec![7; OWNED_PAYLOAD_BYTES_MIN]));
         push(&mut queue, "last");
         let owned = [&[0x82, 0x7e, 0x10, 0x00][..], &[7; OWNED_PAYLOAD_BYTES_MIN]].concat();
@@ -328,6 +342,7 @@ mod tests {
             b"\x81\x03one".to_vec(),
             b"\x81\x06second".to_vec(),
             b"\x81\x06shared".to_vec(),
+            [b"\x81\x40".to_vec(), b"s".repeat(COPIED_FRAME_BYTES_MAX)].concat(),
             owned,
             b"\x81\x04last".to_vec(),
         ];
@@ -403,6 +418,19 @@ mod tests {
             queue.push_control(Opcode::Pong, &[0; 125]);
             assert!(queue.len() <= CONTROL_QUEUE_BYTES_MAX + 2 * 127);
         }
+    }
+
+    #[test]
+    fn frames_that_were_sent_are_not_walked_over_again_for_each_pong() {
+        let mut queue = SendQueue::default();
+        for _ in 0..30_000 {
+            push(&mut queue, "");
+        }
+        queue.sent(2 * 30_000 - 1, Instant::now());
+        queue.push_control(Opcode::Pong, b"a");
+        let front = queue.waiting.as_ref().unwrap().segments.front().map(Segment::len);
+        assert_eq!(front, Some(2), "what is left to walk over is the frame that was begun");
+        assert_eq!(bytes_of(&queue), b"\x00\x8a\x01a");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub trait Outbox {
     /// Begins the closing handshake, behind what was sent before (§7.1.2). `reason`: at most 123 bytes, the rest is cut.
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str);
 
-    /// Writes a line to the log about what a peer did wrong. `detail` is escaped. Of the lines about one connection the
+    /// Writes a line to the log about a connection, such as what its peer did wrong. `detail` is escaped. Of the lines about one connection the
     /// first is written at once, then at most one a second, with the number of those left out.
     fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn fmt::Display);
 

@@ -52,8 +52,8 @@ pub(crate) fn ended<T>(peer: &Peer<T>, now: Instant) {
 
 /// A connection that was refused without becoming a peer.
 pub(crate) fn turned_away(address: SocketAddr, cause: &dyn Display) {
-    let reason = HandshakeError::Overloaded.word();
-    log::info!("refused id=- addr={address} reason={reason} detail=\"{cause}\"");
+    let (reason, (status, _)) = (HandshakeError::Overloaded.word(), HandshakeError::Overloaded.status());
+    log::info!("refused id=- addr={address} reason={reason} status={status} detail=\"{cause}\"");
 }
 
 pub(crate) fn note(id: ConnId, address: SocketAddr, what: &str, detail: &dyn Display, left_out: u64) {

@@ -13,32 +13,36 @@
 //! | [`app`] | what an application and the server know of each other |
 //! | [`net`] | what the loop needs of the world, as two traits |
 //! | [`tcp`] | that, on mio |
+//! | `accept` | taking connections, and what happens where there is no room |
+//! | `read` | each peer's share of reading, and what it makes |
 //! | `peer` | a transport with its connection; all of them by key; the outbox |
 //! | `timers` | deadlines, a list per kind |
 //! | `journal` | the lines of the log |
 
+mod accept;
 pub mod app;
 mod journal;
 pub mod net;
 mod peer;
+mod read;
 pub mod tcp;
 mod timers;
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use self::app::{App, ConnId, Outbox};
-use self::net::{Net, Ready, Transport};
-use self::peer::{Peers, Unread};
+use self::net::{Net, Ready, Transport as _};
+use self::peer::Peers;
+use self::read::READ_BYTES_PER_TURN;
 use self::tcp::Tcp;
 pub use self::tcp::{BindError, Stopper};
 use self::timers::Timers;
 use crate::protocol::connection::Timer;
-use crate::protocol::handshake::encode_rejection;
-use crate::protocol::{CloseCode, Connection, Event, HandshakeError, Input, Limits, Request, State};
+use crate::protocol::{CloseCode, HandshakeError, Limits, State};
 
 /// How a server is set up.
 #[derive(Debug, Clone)]
@@ -82,6 +86,8 @@ pub struct Server<A, N: Net = Tcp> {
     accept_again_at: Option<Instant>,
     /// Peers that may have something to read.
     reading: VecDeque<u32>,
+    /// Bytes that were read and wait to be processed, of all peers.
+    unread_bytes: usize,
     /// Peers that used up their share of writes.
     flushing: Vec<u32>,
     /// Handshake, ping and close deadlines: a peer has one of them, by its state.
@@ -134,6 +140,7 @@ impl<A: App, N: Net> Server<A, N> {
             accepting: Vec::new(),
             accept_again_at: None,
             reading: VecDeque::new(),
+            unread_bytes: 0,
             flushing: Vec::new(),
             timers: Timers::new(),
             slow_timers: Timers::new(),
@@ -148,6 +155,7 @@ impl<A: App, N: Net> Server<A, N> {
     /// # Errors
     /// If the system's poll fails: nothing that a peer does can make it.
     pub fn run(mut self) -> io::Result<()> {
+        log::debug!("at most {} connections at a time", self.connections_max);
         while self.turn()? {}
         Ok(())
     }
@@ -173,7 +181,10 @@ impl<A: App, N: Net> Server<A, N> {
         self.read(now);
         self.handle_timeouts(now);
         self.settle(now);
-        Ok(self.stops == 0 || (self.stops == 1 && self.peers.len() > 0))
+        if self.stops > 1 {
+            self.abandon(now);
+        }
+        Ok(self.stops == 0 || self.peers.len() > 0)
     }
 
     /// The application.
@@ -258,180 +269,41 @@ impl<A: App, N: Net> Server<A, N> {
         }
     }
 
-    // ---- accept
-
-    fn accept(&mut self, now: Instant) {
-        if self.accept_again_at.is_some_and(|at| now < at) {
-            return;
-        }
-        self.accept_again_at = None;
-        let mut budget = ACCEPTS_PER_TURN;
-        while budget > 0
-            && let Some(&listener) = self.accepting.last()
-        {
-            budget -= 1;
-            let result = match self.net.accept(listener) {
-                Ok((transport, address)) => {
-                    self.add_peer(transport, address, now);
-                    Ok(())
-                }
-                Err(error) if is_about_one_connection(&error) => Err(error),
-                // Out of descriptors: the next peer is told so, rather than left to wait.
-                Err(cause) => {
-                    self.net.refuse_next(listener, turn_away).map(|address| journal::turned_away(address, &cause))
-                }
-            };
-            match result {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => drop(self.accepting.pop()),
-                Err(error) if is_about_one_connection(&error) => {}
-                Err(_) => {
-                    // The listener reports nothing new while somebody waits: look again in a moment.
-                    self.accept_again_at = Some(now + ACCEPT_AGAIN_AFTER);
-                    return;
-                }
+    /// A further request to stop: an end for everybody at once.
+    fn abandon(&mut self, now: Instant) {
+        for key in self.peers.keys() {
+            if let Some(peer) = self.peers.get_mut(key) {
+                peer.connection.abort(now);
+                self.peers.mark_dirty(key);
             }
         }
-        if !self.accepting.is_empty() {
-            self.accepting.rotate_right(1); // another listener comes first next time
-        }
-    }
-
-    fn add_peer(&mut self, mut transport: N::Transport, address: SocketAddr, now: Instant) {
-        let is_full = self.peers.len() - self.refused >= self.connections_max;
-        if is_full && self.refused >= REFUSALS_MAX {
-            turn_away(transport);
-            journal::turned_away(address, &"no room for another connection");
-            return;
-        }
-        if let Err(error) = self.net.register(&mut transport, self.peers.next_key()) {
-            journal::turned_away(address, &error);
-            return;
-        }
-        let mut connection = Connection::new(self.limits.clone(), now);
-        if is_full {
-            connection.reject(HandshakeError::Overloaded, now);
-            self.refused += 1;
-        }
-        let peer = self.peers.insert(transport, connection, address);
-        peer.is_refused = is_full;
-        let key = peer.id.key as usize;
-        self.peers.mark_dirty(key);
-    }
-
-    // ---- read
-
-    fn read(&mut self, now: Instant) {
-        for _ in 0..self.reading.len() {
-            if self.peers.has_delivered_enough() {
-                return; // those who did not get their turn are the first in the next one
-            }
-            let Some(key) = self.reading.pop_front().map(|key| key as usize) else { return };
-            let Some(peer) = self.peers.get_mut(key) else { continue };
-            peer.is_reading = false;
-            if self.read_peer(key, now) {
-                self.start_reading(key);
-            }
-            self.peers.mark_dirty(key);
-        }
-    }
-
-    /// Reads one peer's share of a turn. Returns whether there may be more.
-    fn read_peer(&mut self, key: usize, now: Instant) -> bool {
-        let mut bytes_left = READ_BYTES_PER_TURN;
-        let mut events_left = EVENTS_PER_PEER_AND_TURN;
-        loop {
-            let is_cut = events_left == 0 || bytes_left == 0 || self.peers.has_delivered_enough();
-            let Some(peer) = self.peers.get_mut(key) else { return false };
-            if peer.connection.is_done() || (peer.unread.is_none() && !peer.can_read) {
-                return false;
-            }
-            // A peer that does not take its replies is not read either: its requests wait with it, not with us.
-            if peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
-                return false; // settle() begins again once the queue is empty
-            }
-            if is_cut {
-                return true;
-            }
-            if let Some(mut unread) = peer.unread.take() {
-                let end = unread.bytes.len();
-                let left = self.process(key, &mut unread.bytes[unread.start..], &mut events_left, now).len();
-                unread.start = end - left;
-                self.keep_unread(key, (left > 0).then_some(unread));
-                continue;
-            }
-            let mut buffer = std::mem::take(&mut self.read_buffer);
-            match peer.transport.read(&mut buffer[..bytes_left]) {
-                Ok(0) => {
-                    peer.can_read = false;
-                    peer.connection.receive_eof(now);
-                }
-                Ok(count) => {
-                    peer.traffic.bytes_in += count as u64;
-                    // A short read has taken all there was, unless the end of file is still to come.
-                    peer.can_read = count == bytes_left || peer.is_read_closed;
-                    bytes_left -= count;
-                    let left = self.process(key, &mut buffer[..count], &mut events_left, now);
-                    let unread = (!left.is_empty()).then(|| Box::new(Unread { bytes: left.to_vec(), start: 0 }));
-                    self.keep_unread(key, unread);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => bytes_left -= 1,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => peer.can_read = false,
-                Err(_) => peer.connection.abort(now),
-            }
-            self.read_buffer = buffer;
-        }
-    }
-
-    fn keep_unread(&mut self, key: usize, unread: Option<Box<Unread>>) {
-        if let Some(peer) = self.peers.get_mut(key) {
-            peer.unread = unread;
-        }
-    }
-
-    /// Gives bytes to a peer's connection, and what they make to the application. Returns what is left of them when
-    /// the peer has used up its events, or has too much to take itself.
-    fn process<'b>(&mut self, key: usize, bytes: &'b mut [u8], events_left: &mut usize, now: Instant) -> &'b [u8] {
-        let mut input = Input::new(bytes);
-        loop {
-            let is_cut = *events_left == 0 || self.peers.has_delivered_enough();
-            let Some(peer) = self.peers.get_mut(key) else { break };
-            if is_cut || peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
-                return input.take_all();
-            }
-            *events_left -= 1;
-            match peer.connection.poll_event(&mut input, now) {
-                None => break,
-                Some(Event::Message(message)) => {
-                    peer.traffic.messages_in += 1;
-                    let id = peer.id;
-                    self.app.on_message(id, message, &mut self.peers);
-                }
-                Some(Event::Request(request)) => self.open(key, &request, now),
-            }
-        }
-        input.take_all()
-    }
-
-    fn open(&mut self, key: usize, request: &Request, now: Instant) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        let subprotocol = request.select_subprotocol(&self.subprotocols);
-        peer.connection.accept(request, subprotocol, now);
-        peer.is_open = true;
-        journal::opened(peer, request, subprotocol);
-        let id = peer.id;
-        self.app.on_open(id, request, &mut self.peers);
+        self.settle(now);
     }
 
     // ---- time
 
     fn handle_timeouts(&mut self, now: Instant) {
         for _ in 0..TIMEOUTS_PER_TURN {
-            let Some(key) = self.timers.pop_due(now).or_else(|| self.slow_timers.pop_due(now)) else { return };
-            if let Some(peer) = self.peers.get_mut(key) {
-                peer.connection.handle_timeout(now);
-                self.peers.mark_dirty(key);
+            let Some(key) = self.slow_timers.pop_due(now) else { break };
+            let Some(peer) = self.peers.get_mut(key) else { continue };
+            // The system reports room only when a good part of its buffer is free, which a slow reader may take minutes
+            // for. So look before judging: any byte that fits is progress.
+            peer.can_write = true;
+            if peer.flush(now) {
+                self.flushing.push(key as u32);
             }
+            self.time_out(key, now);
+        }
+        for _ in 0..TIMEOUTS_PER_TURN {
+            let Some(key) = self.timers.pop_due(now) else { break };
+            self.time_out(key, now);
+        }
+    }
+
+    fn time_out(&mut self, key: usize, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(key) {
+            peer.connection.handle_timeout(now);
+            self.peers.mark_dirty(key);
         }
     }
 
@@ -462,38 +334,42 @@ impl<A: App, N: Net> Server<A, N> {
     /// Flushes, and follows the state of the connection. Returns whether the peer is gone.
     fn settle_peer(&mut self, key: usize, now: Instant) -> bool {
         let Some(peer) = self.peers.get_mut(key) else { return false };
-        let was_paused = peer.connection.queued_bytes() > 0;
         if peer.flush(now) {
             self.flushing.push(key as u32);
         }
-        let is_drained = was_paused && peer.connection.queued_bytes() == 0;
-        if peer.connection.state() == State::Closed {
-            peer.unread = None;
-            if peer.connection.queued_bytes() == 0 && !peer.is_write_shut {
-                peer.is_write_shut = true;
-                // If it fails the connection is gone, which the next read tells.
-                let _ = peer.transport.shutdown_write();
-            }
+        let is_closed = peer.connection.state() == State::Closed;
+        let queued_bytes = peer.connection.queued_bytes();
+        if is_closed && queued_bytes == 0 && !peer.is_write_shut {
+            peer.is_write_shut = true;
+            // If it fails the connection is gone, which the next read tells.
+            let _ = peer.transport.shutdown_write();
         }
-        let is_reading_due = is_drained && (peer.can_read || peer.unread.is_some());
+        let is_resumed = peer.is_paused && queued_bytes <= self.limits.queue_bytes_paused();
+        peer.is_paused &= !is_resumed;
         let is_done = peer.connection.is_done();
         self.timers.set(key, peer.connection.timer().map(|(timer, deadline)| (timer as usize, deadline)));
         self.slow_timers.set(key, peer.connection.slow_deadline().map(|deadline| (0, deadline)));
-        self.tell_end(key, now);
-        if is_reading_due {
+        if is_closed {
+            self.set_unread(key, None);
+            self.tell_end(key, now);
+        }
+        if is_resumed {
             self.start_reading(key);
         }
         is_done
     }
 
-    /// Tells the application and the log of an end, once.
+    /// Tells the application of an end, once, and the log, once all that will go out is out.
     fn tell_end(&mut self, key: usize, now: Instant) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        if peer.connection.state() != State::Closed || peer.is_ended {
+        if !peer.is_logged && (peer.connection.queued_bytes() == 0 || peer.connection.is_done()) {
+            peer.is_logged = true;
+            journal::ended(peer, now);
+        }
+        if peer.is_ended {
             return;
         }
         peer.is_ended = true;
-        journal::ended(peer, now);
         if peer.is_open
             && let Some(&end) = peer.connection.end()
         {
@@ -510,36 +386,8 @@ impl<A: App, N: Net> Server<A, N> {
     }
 }
 
-/// Whether an error of accept says nothing about the server: nobody waits, or somebody was gone before it was accepted.
-fn is_about_one_connection(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted | ErrorKind::Interrupted)
-}
-
-/// Tells a peer for which there is no room, as far as that goes without keeping it.
-fn turn_away(mut transport: impl Transport) {
-    // With unread bytes on our side the transport would be reset, and the response lost.
-    let _ = transport.read(&mut [0; 4096]);
-    let _ = transport.write(&encode_rejection(&HandshakeError::Overloaded));
-    let _ = transport.shutdown_write();
-}
-
 /// The three kinds that [`Timers`] knows are those of [`Timer`].
 const _: () = assert!(Timer::Handshake as usize == 0 && Timer::Close as usize == 2);
 
-/// One peer's share of the reads of a turn, and the size of the read buffer. Smaller ones cost large messages dear.
-const READ_BYTES_PER_TURN: usize = 512 * 1024;
-
-/// One peer's share of the messages of a turn: each may become thousands, in a broadcast.
-const EVENTS_PER_PEER_AND_TURN: usize = 1024;
-
-/// Connections accepted in a turn; then those that are there get their turn.
-const ACCEPTS_PER_TURN: usize = 64;
-
 /// Deadlines handled in a turn: a thousand pings are about 3 ms.
 const TIMEOUTS_PER_TURN: usize = 1024;
-
-/// Peers over the limit that are kept for the moment that it takes to tell them.
-const REFUSALS_MAX: usize = 32;
-
-/// When descriptors have run out and none is in reserve: the time to the next attempt.
-const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);

@@ -13,6 +13,13 @@ use super::net::Transport;
 use crate::protocol::{CloseCode, Connection, Message, SharedFrame};
 
 /// A transport, the connection that runs over it, and what the loop has to remember of both.
+///
+/// ```text
+/// what the socket said      can_read, is_read_closed, can_write: kept, since an edge comes once
+/// where the peer stands     is_reading: it gets its share of reading; is_dirty: it is settled at the end of the turn;
+///                           is_paused: it must take what waits for it first
+/// how far its life is       (is_refused |) is_open -> is_ended -> is_write_shut -> is_logged -> gone
+/// ```
 #[derive(Debug)]
 pub(crate) struct Peer<T> {
     pub(crate) transport: T,
@@ -26,8 +33,10 @@ pub(crate) struct Peer<T> {
     pub(crate) notes: Option<Box<Notes>>,
     /// The application knows it: `on_open` was called.
     pub(crate) is_open: bool,
-    /// The application knows its end, and the log has its line.
+    /// The application knows its end. From then on nothing more is sent to it.
     pub(crate) is_ended: bool,
+    /// The log has its last line.
+    pub(crate) is_logged: bool,
     /// It was taken only to be told that there is no room.
     pub(crate) is_refused: bool,
     /// The socket may have bytes for us.
@@ -37,6 +46,8 @@ pub(crate) struct Peer<T> {
     /// The socket may take bytes of ours.
     pub(crate) can_write: bool,
     pub(crate) is_write_shut: bool,
+    /// It is not read since too much waits for it.
+    pub(crate) is_paused: bool,
     /// It is on the list of those to settle at the end of the turn.
     is_dirty: bool,
     /// It is on the list of those to read.
@@ -163,11 +174,13 @@ impl<T: Transport> Peers<T> {
             notes: None,
             is_open: false,
             is_ended: false,
+            is_logged: false,
             is_refused: false,
             can_read: false,
             is_read_closed: false,
             can_write: true,
             is_write_shut: false,
+            is_paused: false,
             is_dirty: false,
             is_reading: false,
         });

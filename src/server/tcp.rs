@@ -234,15 +234,17 @@ fn listen_on_one_port(addresses: &[SocketAddr]) -> io::Result<Vec<Socket>> {
                 port = socket.local_addr()?.as_socket().map(|address| address.port());
                 sockets.push(socket);
             }
-            Err(error) if is_family_missing(&error) => missing = Some(error),
+            Err(error) if is_family_missing(&error) => missing = Some((address, error)),
             Err(error) => return Err(error),
         }
     }
     match missing {
-        Some(error) if sockets.is_empty() => Err(error),
-        _ if sockets.is_empty() => Err(io::Error::new(ErrorKind::NotFound, "the name has no address")),
-        _ => Ok(sockets),
+        Some((_, error)) if sockets.is_empty() => return Err(error),
+        Some((address, error)) => log::warn!("not listening on {address}: {error}"),
+        None if sockets.is_empty() => return Err(io::Error::new(ErrorKind::NotFound, "the name has no address")),
+        None => {}
     }
+    Ok(sockets)
 }
 
 fn listen_on(address: SocketAddr) -> io::Result<Socket> {
@@ -281,3 +283,53 @@ const BACKLOG: i32 = 4096;
 
 /// How often another free port is tried for a name with several addresses.
 const PORT_ATTEMPTS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpStream as Client;
+
+    fn listen_anywhere() -> Tcp {
+        Tcp::bind(&["127.0.0.1:0".to_owned()]).unwrap()
+    }
+
+    #[test]
+    fn what_is_accepted_sends_at_once() {
+        let mut tcp = listen_anywhere();
+        let _client = Client::connect(tcp.addresses()[0]).unwrap();
+        let (stream, _) = tcp.accept(0).unwrap();
+        assert!(stream.nodelay().unwrap(), "it inherits TCP_NODELAY from its listener");
+    }
+
+    #[test]
+    fn a_thousand_connections_can_wait_at_the_door() {
+        let mut tcp = listen_anywhere();
+        let timeout = Duration::from_secs(10);
+        // Nobody accepts them: with a short backlog the system would leave the later ones without an answer.
+        let clients: Vec<Client> =
+            (0..1000).map(|_| Client::connect_timeout(&tcp.addresses()[0], timeout).unwrap()).collect();
+        let accepted = clients.iter().filter(|_| tcp.accept(0).is_ok()).count();
+        assert_eq!(accepted, 1000);
+    }
+
+    #[test]
+    fn localhost_is_both_loopback_addresses() {
+        let addresses = resolve("LocalHost:80").unwrap();
+        assert_eq!(addresses, ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()]);
+        assert_eq!(resolve("127.0.0.1:1").unwrap(), ["127.0.0.1:1".parse().unwrap()]);
+        assert!(resolve("localhost:x").is_err());
+    }
+
+    #[test]
+    fn the_next_connection_is_refused_with_the_descriptor_in_reserve_which_is_kept_again() {
+        let mut tcp = listen_anywhere();
+        for _ in 0..3 {
+            let client = Client::connect(tcp.addresses()[0]).unwrap();
+            let address = tcp.refuse_next(0, drop).unwrap();
+            assert_eq!(address, client.local_addr().unwrap());
+            assert!(tcp.spare.is_some());
+        }
+        assert_eq!(tcp.refuse_next(0, drop).unwrap_err().kind(), ErrorKind::WouldBlock);
+        assert!(tcp.spare.is_some());
+    }
+}

@@ -11,7 +11,11 @@ use crate::wire::{REQUEST_HEAD, server_response};
 
 /// A server that may have so many open files.
 fn start_with_descriptors(limit: u32, args: &[&str]) -> Child {
-    let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+    start_with_limits(&format!("ulimit -n {limit}"), args)
+}
+
+fn start_with_limits(ulimit: &str, args: &[&str]) -> Child {
+    let script = format!("{ulimit}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_frameloop"), "echo", "--listen", "127.0.0.1:0"]).args(args);
     Child::spawn(&mut command)
@@ -145,11 +149,22 @@ fn peers_that_wait_at_the_limit_get_in_as_soon_as_there_is_room() {
 }
 
 #[test]
-fn by_default_the_limit_of_open_files_less_64_is_the_number_of_connections() {
+fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
+    let mut server = start_with_limits("ulimit -Sn 100; ulimit -Hn 200", &[]);
+    server.address();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let limits: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(limits, ["200", "200"]);
+    server.stop();
+}
+
+#[test]
+fn by_default_what_the_limit_of_open_files_leaves_is_the_number_of_connections() {
     let mut server = start_with_descriptors(100, &[]);
     let address = server.address();
     let (mut taken, first) = fill(address);
-    assert_eq!(taken.len(), 36, "100 - 64");
+    assert_eq!(taken.len(), 50, "half of so low a limit is kept for the rest");
     let mut refusals = vec![first];
     // Many at once and more than there are descriptors in reserve; none of them reads before all have come.
     let crowd: Vec<Raw> = (0..30).map(|_| request(address)).collect();
@@ -171,7 +186,7 @@ fn by_default_the_limit_of_open_files_less_64_is_the_number_of_connections() {
     let (time, raw) = time_to_be_taken(address);
     assert!(time < Duration::from_secs(1), "{time:?}");
     taken.push(raw);
-    assert!(matches!(answer(request(address)), Answer::Refused(503, _)), "36 again, and no more");
+    assert!(matches!(answer(request(address)), Answer::Refused(503, _)), "50 again, and no more");
     drop(taken);
     let start = Instant::now();
     server.stop();

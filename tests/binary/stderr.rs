@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::harness::{Child, Lines, PATIENCE, server};
+use crate::harness::{Child, Lines, PATIENCE, server, wait_until};
 use crate::raw::Raw;
 use crate::tungstenite_client::{close, connect, next_text};
 use crate::wire::REQUEST_HEAD;
@@ -17,10 +19,10 @@ const ARGS: [&str; 2] = ["--listen", "127.0.0.1:0"];
 const MANY: usize = 4000;
 
 /// Opens and drops many connections, with request targets that fill the log.
-fn fill_the_log(address: SocketAddr) {
+fn fill_the_log(address: SocketAddr, count: usize) {
     let target = "x".repeat(300);
     let request = [format!("GET /{target} HTTP/1.1\r\n").as_bytes(), &REQUEST_HEAD[17..]].concat();
-    for _ in 0..MANY {
+    for _ in 0..count {
         let mut raw = Raw::open_with(address, &request);
         // A reset leaves nothing behind that would use up the ports of this machine.
         socket2::SockRef::from(&raw.stream).set_linger(Some(Duration::ZERO)).unwrap();
@@ -77,6 +79,23 @@ fn a_full_disk_as_standard_error_does_not_matter() {
 }
 
 #[test]
+fn a_standard_error_that_fails_for_a_while_is_used_again() {
+    // A socket that does not block fails where a pipe would wait, until somebody reads.
+    let (reader, writer) = UnixStream::pair().unwrap();
+    writer.set_nonblocking(true).unwrap();
+    let mut child = Child::spawn_with_stderr(server().args(ARGS), OwnedFd::from(writer).into());
+    let address = child.address();
+    fill_the_log(address, 1500);
+    let mut lines = Lines::collect(reader);
+    wait_until("a line comes again", || {
+        check_chat(address);
+        lines.next_within(Duration::from_millis(50)).filter(|line| line.contains(" invalid message received id="))
+    });
+    child.stop();
+    assert!(lines.rest().last().is_some_and(|line| line.contains("stopping: ")));
+}
+
+#[test]
 fn no_standard_error_at_all_does_not_matter() {
     let script = "exec \"$0\" \"$@\" 2>&-";
     let program = env!("CARGO_BIN_EXE_frameloop");
@@ -92,7 +111,7 @@ fn a_standard_error_that_nobody_reads_holds_nothing_up() {
     let (mut child, _reader) = Child::spawn_unread(server().args(ARGS));
     let address = child.address();
     let (mut one, mut other) = (connect(address), connect(address));
-    fill_the_log(address);
+    fill_the_log(address, MANY);
     check_chat(address);
     // Connections from before live on.
     for client in [&mut one, &mut other] {
@@ -111,7 +130,7 @@ fn a_standard_error_that_nobody_reads_holds_nothing_up() {
 fn a_reader_that_comes_back_is_told_how_many_lines_it_missed() {
     let (mut child, reader) = Child::spawn_unread(server().args(ARGS));
     let address = child.address();
-    fill_the_log(address);
+    fill_the_log(address, MANY);
     check_chat(address);
     let mut lines = Lines::collect(reader);
     // First what waited, in order and whole; then the number of those for which there was no room.

@@ -66,12 +66,13 @@ fn a_large_payload_that_is_owned_is_not_copied() {
 
 #[test]
 fn a_shared_frame_is_encoded_once_for_all_who_receive_it() {
-    let frame = SharedFrame::text("to all");
+    let text = "to all ".repeat(20); // a very small frame is copied instead
+    let frame = SharedFrame::text(&text);
     let mut links = [Link::open(Limits::default()), Link::open(Limits::default())];
     for link in &mut links {
         link.connection.send_shared(&frame, link.now);
         assert!(link.connection.outgoing().any(|slice| slice.as_ptr() == frame.as_bytes().as_ptr()));
-        assert_eq!(link.take_frames(), [ServerFrame::new(TEXT, b"to all")]);
+        assert_eq!(link.take_frames(), [ServerFrame::new(TEXT, text.as_bytes())]);
     }
 }
 

@@ -189,7 +189,7 @@ impl Net for SimNet {
         let mut world = self.0.borrow_mut();
         if world.descriptor_shortage > 0 {
             world.descriptor_shortage -= 1;
-            return Err(io::Error::other("no descriptor"));
+            return Err(io::Error::from_raw_os_error(24)); // EMFILE
         }
         let index = world.accept()?;
         Ok((SimTransport { world: self.0.clone(), index }, SocketAddr::from(([127, 0, 0, 1], index as u16))))

@@ -92,7 +92,7 @@ impl<'h, 'f> Head<'h, 'f> {
             return Err(HandshakeError::MalformedHead("the method is no token"));
         }
         // §4.2.1 item 1: an absolute path or an absolute URI; §3: without a fragment.
-        let is_path_or_uri = target.starts_with('/') || target.contains("://");
+        let is_path_or_uri = target.starts_with('/') || SCHEMES.iter().any(|scheme| target.starts_with(scheme));
         if !is_path_or_uri || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err(HandshakeError::MalformedHead("the request target is no path"));
         }
@@ -121,6 +121,9 @@ impl<'h, 'f> Head<'h, 'f> {
         self.version.starts_with("HTTP/1.") && self.version != "HTTP/1.0"
     }
 }
+
+/// What an absolute URI in a request to this server can begin with.
+const SCHEMES: [&str; 4] = ["http://", "https://", "ws://", "wss://"];
 
 const MALFORMED_LINE: HandshakeError = HandshakeError::MalformedHead("the request line");
 const MALFORMED_CR: HandshakeError = HandshakeError::MalformedHead("a CR without LF");
@@ -196,6 +199,8 @@ mod tests {
             "G(T / HTTP/1.1",
             "GET a HTTP/1.1",
             "GET * HTTP/1.1",
+            "GET :// HTTP/1.1",
+            "GET a?b=c://d HTTP/1.1",
             "GET /#a HTTP/1.1",
             "GET /\u{e9} HTTP/1.1",
             "GET /\x7f HTTP/1.1",

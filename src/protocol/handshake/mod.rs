@@ -1,7 +1,8 @@
 //! §4.2: the server's side of the opening handshake.
 //!
 //! This folder owns the way from bytes to a [`Request`] and the bytes of both answers. Whether a request that keeps
-//! all rules is accepted is the application's to decide.
+//! all rules is accepted (§4.2.2; §10.2: by its `Origin`, say) is for whoever drives the connection to decide; this
+//! server accepts all of them.
 //!
 //! | file | what |
 //! |---|---|
@@ -60,7 +61,7 @@ impl Request {
     /// Checks a whole request head, its empty line included.
     ///
     /// # Errors
-    /// The first rule that it breaks, in the order of §4.2.1.
+    /// The first rule of §4.2.1 that it breaks: those of HTTP first, then those of WebSocket.
     pub fn parse(head: &[u8]) -> Result<Request, HandshakeError> {
         let mut storage = head::FIELDS;
         let parsed = Head::parse(head, &mut storage)?;
@@ -154,7 +155,7 @@ fn check(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
         return Err(HandshakeError::MethodNotGet); // §4.2.1 item 1
     }
     let host = exactly_one(head, "host").ok_or(HandshakeError::Host)?; // §4.2.1 item 2
-    if host.is_empty() || !host.iter().all(|&byte| is_host_byte(byte)) {
+    if !is_host(host) {
         return Err(HandshakeError::Host);
     }
     // The bytes after the head are frames; a proxy that sees a body there would see other messages than we do.
@@ -204,9 +205,27 @@ fn exactly_one<'h>(head: &Head<'h, '_>, name: &str) -> Option<&'h [u8]> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// RFC 3986 §3.2: what can stand in a host name or address and its port. No blank, no comma, no `@`, no path.
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%:[]".contains(&byte)
+/// RFC 9110 §7.2: a host name or address, and perhaps a port. No blank, no comma, no user, no path.
+fn is_host(value: &[u8]) -> bool {
+    let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
+        Some(colon) if !value.ends_with(b"]") => (&value[..colon], &value[colon + 1..]),
+        _ => (value, &[][..]),
+    };
+    let is_port = str::from_utf8(port).is_ok_and(|port| {
+        port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
+    });
+    let is_name = match host {
+        [b'[', address @ .., b']'] => {
+            address.contains(&b':') && address.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
+        }
+        name => !name.is_empty() && name.iter().all(|&byte| is_name_byte(byte)),
+    };
+    is_port && is_name
+}
+
+/// RFC 3986 §3.2.2: the characters of a registered name.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(&byte)
 }
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -294,10 +313,25 @@ mod tests {
 
     #[test]
     fn exactly_one_host() {
-        for line in ["", "Host:", "Host: a b", "Host: a,b", "Host: user@a", "Host: a\r\nHost: a", "Host: a/b"] {
+        for line in [
+            "",
+            "Host:",
+            "Host: a b",
+            "Host: a,b",
+            "Host: user@a",
+            "Host: a\r\nHost: a",
+            "Host: a/b",
+            "Host: ][",
+            "Host: :::",
+            "Host: :80",
+            "Host: a:99999",
+            "Host: a:+1",
+            "Host: [::g]",
+            "Host: a:b:80",
+        ] {
             assert_eq!(with("Host", line).unwrap_err(), HandshakeError::Host, "{line:?}");
         }
-        for line in ["Host: localhost:8765", "host: [::1]:80", "Host:a"] {
+        for line in ["Host: localhost:8765", "host: [::1]:80", "Host: [::1]", "Host:a", "Host: a:"] {
             assert!(with("Host", line).is_ok(), "{line:?}");
         }
     }

@@ -1,0 +1,87 @@
+//! §7.1.5 to §7.1.7: why a connection ended, and the word and the close code that say so.
+
+use std::fmt;
+
+use super::close::CloseCode;
+use super::error::{HandshakeError, ProtocolError};
+
+/// Why a connection ended: the first cause, whatever followed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The opening handshake was refused.
+    Refused(HandshakeError),
+    /// The peer began the closing handshake, with this code.
+    ClosedByPeer(Option<CloseCode>),
+    /// We began the closing handshake, with this code.
+    ClosedByUs(CloseCode),
+    /// We failed the connection (§7.1.7).
+    Failed(ProtocolError),
+    /// The peer ended the transport without a Close frame.
+    Lost,
+    /// The transport broke.
+    Reset,
+    /// The peer gave no sign of life.
+    HeartbeatTimeout,
+    /// The peer took nothing of what waited for it, for too long.
+    SlowReader,
+    /// More waited for the peer than its queue may hold.
+    QueueFull,
+}
+
+impl End {
+    /// The code of the Close frame that the peer was sent or has sent; `None` where there was none.
+    pub fn close_code(&self) -> Option<CloseCode> {
+        match self {
+            End::Refused(_) | End::Lost | End::Reset => None,
+            End::ClosedByPeer(code) => *code,
+            End::ClosedByUs(code) => Some(*code),
+            End::Failed(error) => Some(error.close_code()),
+            End::HeartbeatTimeout => Some(CloseCode::HEARTBEAT_TIMEOUT),
+            End::SlowReader | End::QueueFull => Some(CloseCode::TRY_AGAIN_LATER),
+        }
+    }
+
+    /// One word for the log and the metrics.
+    pub fn word(&self) -> &'static str {
+        match self {
+            End::Refused(error) => error.word(),
+            End::ClosedByPeer(_) => "closed_by_peer",
+            End::ClosedByUs(code) => code_word(*code),
+            End::Failed(error) => code_word(error.close_code()),
+            End::Lost => "connection_lost",
+            End::Reset => "connection_reset",
+            End::HeartbeatTimeout => "heartbeat_timeout",
+            End::SlowReader | End::QueueFull => code_word(CloseCode::TRY_AGAIN_LATER),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Refused(error) => write!(f, "{error}"),
+            End::Failed(error) => write!(f, "{error}"),
+            End::SlowReader => write!(f, "the peer took nothing of what waited for it"),
+            End::QueueFull => write!(f, "more waited for the peer than its queue may hold"),
+            other => f.write_str(other.word()),
+        }
+    }
+}
+
+/// The word that stands for a code in close frames, log lines and metrics.
+pub(super) fn code_word(code: CloseCode) -> &'static str {
+    match code {
+        CloseCode::NORMAL => "normal",
+        CloseCode::GOING_AWAY => "shutdown",
+        CloseCode::PROTOCOL_ERROR => "protocol_error",
+        CloseCode::UNSUPPORTED_DATA => "binary",
+        CloseCode::INVALID_PAYLOAD => "bad_utf8",
+        CloseCode::POLICY_VIOLATION => "policy",
+        CloseCode::MESSAGE_TOO_BIG => "message_too_large",
+        CloseCode::INTERNAL_ERROR => "internal",
+        CloseCode::SERVICE_RESTART => "restart",
+        CloseCode::TRY_AGAIN_LATER => "overloaded",
+        CloseCode::HEARTBEAT_TIMEOUT => "heartbeat_timeout",
+        _ => "closed",
+    }
+}

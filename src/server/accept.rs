@@ -1,0 +1,103 @@
+//! Taking connections, and telling those for which there is no room.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::app::App;
+use super::net::{Net, Transport};
+use super::{Server, journal};
+use crate::protocol::handshake::encode_rejection;
+use crate::protocol::limits::HEAD_BYTES_MAX;
+use crate::protocol::{Connection, HandshakeError};
+
+impl<A: App, N: Net> Server<A, N> {
+    /// Takes the connections that wait at the listeners, as many as a turn may.
+    pub(super) fn accept(&mut self, now: Instant) {
+        if self.accept_again_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.accept_again_at = None;
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(&listener) = self.accepting.last() else { return };
+            let result = match self.net.accept(listener) {
+                Ok((transport, address)) => {
+                    self.add_peer(transport, address, now);
+                    Ok(())
+                }
+                // The next peer is told that there is no room, rather than left to wait.
+                Err(cause) if is_shortage(&cause) => {
+                    self.net.refuse_next(listener, turn_away).map(|address| journal::turned_away(address, &cause))
+                }
+                Err(error) => Err(error),
+            };
+            match result {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => drop(self.accepting.pop()),
+                // The peer was gone before it was accepted; the next one is not.
+                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted) => {}
+                Err(error) => {
+                    // The listener reports nothing new while somebody waits: look again in a moment.
+                    log::debug!("cannot accept: {error}; trying again in {} ms", ACCEPT_AGAIN_AFTER.as_millis());
+                    self.accept_again_at = Some(now + ACCEPT_AGAIN_AFTER);
+                    return;
+                }
+            }
+        }
+        if !self.accepting.is_empty() {
+            self.accepting.rotate_right(1); // another listener comes first next time
+        }
+    }
+
+    fn add_peer(&mut self, mut transport: N::Transport, address: SocketAddr, now: Instant) {
+        let is_full = self.peers.len() - self.refused >= self.connections_max;
+        if is_full && self.refused >= REFUSALS_MAX {
+            turn_away(transport);
+            journal::turned_away(address, &"no room for another connection");
+            return;
+        }
+        if let Err(error) = self.net.register(&mut transport, self.peers.next_key()) {
+            turn_away(transport);
+            journal::turned_away(address, &error);
+            return;
+        }
+        let mut connection = Connection::new(self.limits.clone(), now);
+        if is_full {
+            connection.reject(HandshakeError::Overloaded, now);
+            self.refused += 1;
+        }
+        let peer = self.peers.insert(transport, connection, address);
+        peer.is_refused = is_full;
+        log::debug!("accepted id={} addr={address}", peer.id);
+        let key = peer.id.key as usize;
+        self.peers.mark_dirty(key);
+    }
+}
+
+/// Whether the process or the system has no descriptor or memory for another connection. Other errors are about the
+/// connection that was to be accepted, or about the network.
+fn is_shortage(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::OutOfMemory || matches!(error.raw_os_error(), Some(ENFILE | EMFILE | ENOBUFS))
+}
+
+/// Tells a peer for which there is no room, as far as that goes without keeping it.
+fn turn_away(mut transport: impl Transport) {
+    // With unread bytes on our side the transport would be reset, and the response lost.
+    let _ = transport.read(&mut [0; HEAD_BYTES_MAX]);
+    let _ = transport.write(&encode_rejection(&HandshakeError::Overloaded));
+    let _ = transport.shutdown_write();
+}
+
+/// Connections accepted in a turn; then those that are there get their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+
+/// Peers over the limit that are kept for the moment that it takes to tell them.
+const REFUSALS_MAX: usize = 32;
+
+/// When accept fails and nobody can be refused: the time to the next attempt.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+// The numbers of these errors, which have no kind of their own in the standard library.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
+const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };

@@ -1,0 +1,141 @@
+//! Each peer's share of reading, and what it makes: requests and messages for the application.
+
+use std::io::ErrorKind;
+use std::time::Instant;
+
+use super::app::App;
+use super::net::{Net, Transport as _};
+use super::peer::Unread;
+use super::{Server, journal};
+use crate::protocol::{Event, Input, Request};
+
+impl<A: App, N: Net> Server<A, N> {
+    /// Reads the peers that may have something, in turn.
+    pub(super) fn read(&mut self, now: Instant) {
+        for _ in 0..self.reading.len() {
+            if self.peers.has_delivered_enough() {
+                return; // those who did not get their turn are the first in the next one
+            }
+            let Some(key) = self.reading.pop_front().map(|key| key as usize) else { return };
+            let Some(peer) = self.peers.get_mut(key) else { continue };
+            peer.is_reading = false;
+            if self.read_peer(key, now) {
+                self.start_reading(key);
+            }
+            self.peers.mark_dirty(key);
+        }
+    }
+
+    /// Reads one peer's share of a turn. Returns whether there may be more.
+    fn read_peer(&mut self, key: usize, now: Instant) -> bool {
+        let mut bytes_left = READ_BYTES_PER_TURN;
+        let mut events_left = EVENTS_PER_PEER_AND_TURN;
+        loop {
+            let is_cut = events_left == 0 || bytes_left == 0 || self.peers.has_delivered_enough();
+            let Some(peer) = self.peers.get_mut(key) else { return false };
+            if peer.connection.is_done() || (peer.unread.is_none() && !peer.can_read) {
+                return false;
+            }
+            // A peer that does not take what waits for it is not read either: what it has to say waits with it, not
+            // with us. settle() begins again.
+            peer.is_paused = peer.connection.queued_bytes() > self.limits.queue_bytes_paused();
+            if peer.is_paused {
+                return false;
+            }
+            if is_cut {
+                return true;
+            }
+            if peer.unread.is_some() {
+                self.process_unread(key, &mut events_left, now);
+                continue;
+            }
+            let size = if self.unread_bytes > UNREAD_BYTES_MAX { SMALL_READ_BYTES } else { READ_BYTES_PER_TURN };
+            let size = size.min(bytes_left);
+            let mut buffer = std::mem::take(&mut self.read_buffer);
+            match peer.transport.read(&mut buffer[..size]) {
+                Ok(0) => {
+                    peer.can_read = false;
+                    peer.connection.receive_eof(now);
+                }
+                Ok(count) => {
+                    peer.traffic.bytes_in += count as u64;
+                    // A short read has taken all there was, unless the end of file is still to come.
+                    peer.can_read = count == size || peer.is_read_closed;
+                    bytes_left -= count;
+                    let left = self.process(key, &mut buffer[..count], &mut events_left, now);
+                    let unread = (!left.is_empty()).then(|| Box::new(Unread { bytes: left.to_vec(), start: 0 }));
+                    self.set_unread(key, unread);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => bytes_left -= 1,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => peer.can_read = false,
+                Err(_) => peer.connection.abort(now),
+            }
+            self.read_buffer = buffer;
+        }
+    }
+
+    /// Goes on with what was read in an earlier turn.
+    fn process_unread(&mut self, key: usize, events_left: &mut usize, now: Instant) {
+        let Some(mut unread) = self.peers.get_mut(key).and_then(|peer| peer.unread.take()) else { return };
+        self.unread_bytes -= unread.bytes.len();
+        let end = unread.bytes.len();
+        let left = self.process(key, &mut unread.bytes[unread.start..], events_left, now).len();
+        unread.start = end - left;
+        self.set_unread(key, (left > 0).then_some(unread));
+    }
+
+    /// Keeps what a peer's share did not suffice for, or drops what was kept.
+    pub(super) fn set_unread(&mut self, key: usize, unread: Option<Box<Unread>>) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        self.unread_bytes += unread.as_ref().map_or(0, |unread| unread.bytes.len());
+        self.unread_bytes -= peer.unread.as_ref().map_or(0, |unread| unread.bytes.len());
+        peer.unread = unread;
+    }
+
+    /// Gives bytes to a peer's connection, and what they make to the application. Returns what is left of them when
+    /// the peer has used up its events, or has too much to take itself.
+    fn process<'b>(&mut self, key: usize, bytes: &'b mut [u8], events_left: &mut usize, now: Instant) -> &'b [u8] {
+        let mut input = Input::new(bytes);
+        loop {
+            let is_cut = *events_left == 0 || self.peers.has_delivered_enough();
+            let Some(peer) = self.peers.get_mut(key) else { break };
+            if is_cut || peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
+                break;
+            }
+            *events_left -= 1;
+            match peer.connection.poll_event(&mut input, now) {
+                None => break,
+                Some(Event::Message(message)) => {
+                    peer.traffic.messages_in += 1;
+                    let id = peer.id;
+                    self.app.on_message(id, message, &mut self.peers);
+                }
+                Some(Event::Request(request)) => self.open(key, &request, now),
+            }
+        }
+        input.take_all()
+    }
+
+    fn open(&mut self, key: usize, request: &Request, now: Instant) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let subprotocol = request.select_subprotocol(&self.subprotocols);
+        peer.connection.accept(request, subprotocol, now);
+        peer.is_open = true;
+        journal::opened(peer, request, subprotocol);
+        let id = peer.id;
+        self.app.on_open(id, request, &mut self.peers);
+    }
+}
+
+/// One peer's share of the reads of a turn, and the size of the read buffer. Smaller ones cost large messages dear.
+pub(super) const READ_BYTES_PER_TURN: usize = 512 * 1024;
+
+/// One peer's share of the messages of a turn: each may become thousands, in a broadcast.
+const EVENTS_PER_PEER_AND_TURN: usize = 1024;
+
+/// Bytes of all peers that were read and not processed. Beyond it reads are small, so that there is a bound:
+/// this and [`SMALL_READ_BYTES`] a connection.
+const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The size of a read while too much waits.
+const SMALL_READ_BYTES: usize = 4 * 1024;

@@ -1,0 +1,253 @@
+//! §10.4: readers that are too slow cost a bounded queue, then their connection, and others nothing.
+
+use std::io::ErrorKind;
+use std::time::{Duration, Instant};
+
+use frameloop::chat::Hub;
+use frameloop::protocol::{End, Limits};
+
+use crate::client::Client;
+use crate::harness::{DEADLINE, Firehose, NEVER, Recorder, Running, Told, config};
+use crate::wire::{CLOSE, FIN, PING, PONG, ServerFrame, TEXT, client_frame};
+
+/// 16 MiB: more than the buffers of the system hold for a client that does not read.
+const MUCH: usize = 256;
+
+fn chat(number: usize) -> String {
+    format!(r#"{{"type":"chat","number":{number},"padding":"{}"}}"#, "x".repeat(32 * 1024))
+}
+
+#[test]
+fn p6_a_reader_that_falls_behind_is_closed_with_1013_and_the_others_get_everything() {
+    let limits = Limits { queue_bytes_max: 64 * 1024, close_timeout: NEVER, ..Limits::default() };
+    let (app, record) = Recorder::new(Hub::default());
+    let server = Running::start(config(limits), app);
+    let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
+    let (mut sender, mut reader) = (Client::open(server.address()), Client::open(server.address()));
+    let mut is_closed = false;
+    for number in 0..1000 {
+        sender.send_text(&chat(number));
+        assert_eq!(reader.text(), chat(number)); // one by one: the reader is not held up by the other's end either
+        let ends = record.so_far().into_iter().filter_map(Told::end);
+        is_closed |= ends.inspect(|&end| assert_eq!(end, End::QueueFull)).count() > 0;
+        if is_closed && number % 100 == 99 {
+            break;
+        }
+    }
+    assert!(is_closed, "the server kept 32 MiB");
+    // It gets whole frames without a hole, and is told.
+    let mut next = 0;
+    let close = loop {
+        let frame = slow.frame();
+        if frame.opcode == CLOSE {
+            break frame;
+        }
+        assert!(frame == ServerFrame::new(TEXT, chat(next).as_bytes()), "chat {next}");
+        next += 1;
+    };
+    assert_eq!((close.close_code(), &close.payload[2..]), (Some(1013), &b"overloaded"[..]));
+    slow.expect_end();
+    sender.leave();
+    reader.leave();
+}
+
+#[test]
+fn a_reader_that_takes_nothing_is_closed_at_the_end_of_the_time() {
+    let limits = Limits {
+        queue_bytes_max: usize::MAX,
+        slow_timeout: Duration::from_millis(400),
+        close_timeout: NEVER,
+        ..Limits::default()
+    };
+    let (app, record) = Recorder::new(Firehose);
+    let server = Running::start(config(limits.clone()), app);
+    let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
+    let start = Instant::now();
+    slow.send_text(&MUCH.to_string());
+    assert_eq!(record.next_end(), End::SlowReader);
+    assert!(start.elapsed() >= limits.slow_timeout);
+    let frames = slow.frames_to_the_end();
+    let (close, data) = frames.split_last().unwrap();
+    assert_eq!((close.close_code(), &close.payload[2..]), (Some(1013), &b"overloaded"[..]));
+    assert!(data.len() < MUCH, "what waited was dropped");
+    assert!(data.iter().all(|frame| frame.payload.len() == Firehose::PAYLOAD_BYTES));
+}
+
+#[test]
+fn a_reader_that_takes_nothing_when_nothing_waits_lives_on() {
+    let limits = Limits { slow_timeout: Duration::from_millis(50), ..Limits::default() };
+    let (app, record) = Recorder::new(Firehose);
+    let server = Running::start(config(limits.clone()), app);
+    let mut client = Client::open(server.address());
+    client.send_text("1"); // the buffers of the system hold it
+    let mut other = Client::open(server.address());
+    assert_eq!(other.fill(limits.slow_timeout * 10).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(record.so_far().into_iter().find_map(Told::end), None);
+    assert_eq!(client.frame().payload.len(), Firehose::PAYLOAD_BYTES);
+    client.leave();
+}
+
+/// A client to which much more is sent than it takes in `time`. It takes some frames, pauses, and so on, and answers
+/// pings; at the end it takes the rest.
+fn take_slowly(server: &Running, time: Duration, frames: usize, pause: Duration) -> Client {
+    const FRAMES: usize = 2000; // 125 MiB, which share their memory
+    // Some room: a window smaller than a segment makes the system itself wait for long between two of them.
+    let mut client = Client::connect_with_buffers(server.address(), 512 * 1024).upgrade();
+    client.send_text(&FRAMES.to_string());
+    let mut taken = 0;
+    let mut take = |client: &mut Client| {
+        let frame = client.frame();
+        match frame.opcode {
+            PING => client.send(FIN | PONG, b""),
+            _ => {
+                assert_eq!((frame.opcode, frame.payload.len()), (TEXT, Firehose::PAYLOAD_BYTES), "frame {taken}");
+                taken += 1;
+            }
+        }
+        taken
+    };
+    // Nothing is ever sent to this one: to wait for it makes the other slow.
+    let mut clock = Client::connect(server.address());
+    let start = Instant::now();
+    while start.elapsed() < time {
+        for _ in 0..frames {
+            assert!(take(&mut client) < FRAMES, "there is enough for all the time");
+        }
+        assert_eq!(clock.fill(pause).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    while take(&mut client) < FRAMES {}
+    client
+}
+
+#[test]
+fn a_reader_that_always_takes_a_little_lives_on() {
+    // §10.4 bounds what waits; but slow is who makes no progress, however much waits.
+    let limits = Limits {
+        queue_bytes_max: usize::MAX,
+        slow_timeout: Duration::from_millis(1500),
+        handshake_timeout: NEVER,
+        ..Limits::default()
+    };
+    let server = Running::start(config(limits.clone()), Firehose);
+    take_slowly(&server, limits.slow_timeout * 2, 4, Duration::from_millis(20)).leave();
+}
+
+#[test]
+fn a_reader_that_takes_less_than_the_system_reports_lives_on() {
+    // The system reports room only when a third of its buffer is free: here that takes longer than the slow timeout.
+    let limits = Limits {
+        queue_bytes_max: usize::MAX,
+        slow_timeout: Duration::from_millis(700),
+        handshake_timeout: NEVER,
+        ..Limits::default()
+    };
+    let server = Running::start(config(limits.clone()), Firehose);
+    take_slowly(&server, limits.slow_timeout * 4, 1, Duration::from_millis(100)).leave();
+}
+
+#[test]
+fn a_slow_reader_is_not_taken_for_dead_while_the_server_does_not_read_its_pongs() {
+    // With more than 1 MiB waiting for it a peer is not read: then its silence is the server's own doing.
+    let limits = Limits {
+        queue_bytes_max: usize::MAX,
+        slow_timeout: NEVER,
+        handshake_timeout: NEVER,
+        ping_interval: Duration::from_millis(200),
+        ..Limits::default()
+    };
+    let server = Running::start(config(limits.clone()), Firehose);
+    let client = take_slowly(&server, limits.ping_interval * 10, 4, Duration::from_millis(20));
+    assert!(client.close().iter().all(|frame| frame.opcode == PING));
+}
+
+#[test]
+fn whoever_is_not_read_since_it_does_not_read_can_still_end() {
+    let limits = Limits { queue_bytes_max: usize::MAX, slow_timeout: NEVER, close_timeout: NEVER, ..Limits::default() };
+    let (app, record) = Recorder::new(Firehose);
+    let server = Running::start(config(limits), app);
+    let paused = || {
+        let mut client = Client::connect_with_small_buffers(server.address()).upgrade();
+        client.send_text("300");
+        assert_eq!(client.frame().payload.len(), Firehose::PAYLOAD_BYTES);
+        client
+    };
+    paused().reset();
+    assert_eq!(record.next_end(), End::Reset);
+
+    let mut client = paused();
+    client.shutdown_write();
+    assert_eq!(client.frames_to_the_end().len(), 299);
+    assert_eq!(record.next_end(), End::Lost);
+
+    assert_eq!(paused().close().len(), 299);
+    assert!(matches!(record.next_end(), End::ClosedByPeer(_)));
+}
+
+#[test]
+fn what_came_while_a_client_was_not_read_is_answered_once_it_is_read_again() {
+    // The bound is low, so that a single write empties the queue, and no further event of the system follows.
+    let limits = Limits { queue_bytes_max: 256 * 1024, ..Limits::default() };
+    let server = Running::start(config(limits), Firehose);
+    let mut client = Client::connect_with_small_buffers(server.address()).upgrade();
+    let mut other = Client::open(server.address());
+    for _ in 0..150 {
+        client.send_text("1");
+        other.send_text("1"); // with its answer the server has had a turn: each request is a read of its own
+        assert_eq!(other.frame().payload.len(), Firehose::PAYLOAD_BYTES);
+    }
+    for _ in 0..150 {
+        assert_eq!(client.frame().payload.len(), Firehose::PAYLOAD_BYTES);
+    }
+    client.leave();
+}
+
+#[test]
+fn a_slow_reader_that_does_not_even_take_the_close_is_dropped() {
+    let limits = Limits { queue_bytes_max: 64 * 1024, close_timeout: Duration::from_millis(200), ..Limits::default() };
+    let (app, record) = Recorder::new(Hub::default());
+    let server = Running::start(config(limits), app);
+    let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
+    let mut sender = Client::open(server.address());
+    let mut numbers = 0..1000;
+    let end = loop {
+        sender.send_text(&chat(numbers.next().expect("the server kept 32 MiB")));
+        if let Some(end) = record.so_far().into_iter().find_map(Told::end) {
+            break end;
+        }
+    };
+    assert_eq!(end, End::QueueFull);
+    sender.leave();
+    server.stop();
+    server.wait().unwrap();
+    slow.expect_dropped();
+}
+
+#[test]
+fn a_reader_that_does_not_take_pongs_and_errors_is_paused_and_loses_no_answer() {
+    // Each request makes its answer: without a pause the queue would grow as long as the peer likes.
+    let limits = Limits { queue_bytes_max: 256 * 1024, ..Limits::default() };
+    let server = Running::hub(limits);
+    let mut client = Client::connect_with_small_buffers(server.address()).upgrade();
+    let mut other = Client::open(server.address());
+    let mut writer = client.writer();
+    let request = client_frame(FIN | TEXT, format!("[{}]", " ".repeat(100)).as_bytes()).repeat(1000);
+    writer.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
+    let (mut written, start) = (0, Instant::now());
+    loop {
+        match std::io::Write::write(&mut writer, &request[written % request.len()..]) {
+            Ok(count) => written += count,
+            Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        assert!(start.elapsed() < DEADLINE, "the server takes {written} bytes, and more");
+    }
+    other.send_text("[]");
+    assert!(other.text().contains("invalid_message"), "nobody else waits");
+    let frame_len = request.len() / 1000;
+    for _ in 0..written / frame_len {
+        let answer = client.text();
+        assert!(answer.contains("invalid_message"), "{answer}");
+    }
+    client.write(&request[written % frame_len..frame_len]);
+    assert!(client.text().contains("invalid_message"));
+    client.leave();
+}
