@@ -33,6 +33,8 @@
 //! }
 //! ```
 //!
+//! What happens is logged through the `log` crate: set up a logger of your choice to see it.
+//!
 //! # The map
 //!
 //! Three floors; imports only ever go down.

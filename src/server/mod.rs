@@ -284,24 +284,16 @@ impl<A: App, N: Net> Server<A, N> {
 
     fn handle_timeouts(&mut self, now: Instant) {
         for _ in 0..TIMEOUTS_PER_TURN {
-            let Some(key) = self.slow_timers.pop_due(now) else { break };
+            let Some(key) = self.slow_timers.pop_due(now).or_else(|| self.timers.pop_due(now)) else { return };
             let Some(peer) = self.peers.get_mut(key) else { continue };
-            // The system reports room only when a good part of its buffer is free, which a slow reader may take minutes
-            // for. So look before judging: any byte that fits is progress.
-            peer.can_write = true;
-            if peer.flush(now) {
-                self.flushing.push(key as u32);
+            if !peer.can_write {
+                // The system reports room only when a good part of its buffer is free, which a slow reader may take
+                // minutes for. So look before judging: any byte that fits is a sign of life.
+                peer.can_write = true;
+                if peer.flush(now) {
+                    self.flushing.push(key as u32);
+                }
             }
-            self.time_out(key, now);
-        }
-        for _ in 0..TIMEOUTS_PER_TURN {
-            let Some(key) = self.timers.pop_due(now) else { break };
-            self.time_out(key, now);
-        }
-    }
-
-    fn time_out(&mut self, key: usize, now: Instant) {
-        if let Some(peer) = self.peers.get_mut(key) {
             peer.connection.handle_timeout(now);
             self.peers.mark_dirty(key);
         }

@@ -89,7 +89,8 @@ fn a_standard_error_that_fails_for_a_while_is_used_again() {
     let mut lines = Lines::collect(reader);
     wait_until("a line comes again", || {
         check_chat(address);
-        lines.next_within(Duration::from_millis(50)).filter(|line| line.contains(" invalid message received id="))
+        let mut new = std::iter::from_fn(|| lines.next_within(Duration::from_millis(50)));
+        new.find(|line| line.contains(" invalid message received id="))
     });
     child.stop();
     assert!(lines.rest().last().is_some_and(|line| line.contains("stopping: ")));
