@@ -4,6 +4,7 @@
 //! when it is a pipe that nobody reads. So a thread of its own prints; lines that it cannot print in time are dropped,
 //! and counted.
 
+use std::fmt::Display;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -66,8 +67,7 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let time = humantime::format_rfc3339_millis(SystemTime::now());
-        let line = format!("{time} {}", record.args());
+        let line = with_time(record.args());
         let mut queue = self.lines.lock();
         if queue.bytes + line.len() > QUEUE_BYTES_MAX {
             queue.dropped += 1;
@@ -115,13 +115,17 @@ fn print(lines: &Lines) {
             print_line(&simple, level, &line);
         }
         if dropped > 0 {
-            print_line(&simple, Level::Warn, &format!("{dropped} lines of the log were dropped"));
+            print_line(&simple, Level::Warn, &with_time(&format_args!("{dropped} lines of the log were dropped")));
         }
         if !is_finishing {
             // Many lines then cost one waking of this thread, not one each.
             thread::sleep(GATHER_TIME);
         }
     }
+}
+
+fn with_time(line: &impl Display) -> String {
+    format!("{} {line}", humantime::format_rfc3339_millis(SystemTime::now()))
 }
 
 fn print_line(simple: &SimpleLogger, level: Level, line: &str) {

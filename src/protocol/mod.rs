@@ -27,6 +27,7 @@ pub mod connection;
 pub mod end;
 pub mod error;
 pub mod frame;
+mod frame_row;
 pub mod handshake;
 pub mod input;
 pub mod limits;

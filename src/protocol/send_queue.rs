@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::frame::{FrameHeader, Opcode, SharedFrame, header_len};
+use super::frame_row::{drop_frames, drop_sent_frames, frame_end};
 use super::limits::CONTROL_QUEUE_BYTES_MAX;
 
 /// The bytes for one peer that its socket has not taken yet.
@@ -237,7 +238,9 @@ impl Waiting {
             _ => false,
         };
         if !has_room {
-            self.segments.push_back(Segment::Corked(Vec::with_capacity(frame_len)));
+            // Replies mostly come several in a turn, and to a queue that was empty.
+            let capacity = if self.segments.is_empty() { frame_len.max(CORKED_BYTES_MIN) } else { frame_len };
+            self.segments.push_back(Segment::Corked(Vec::with_capacity(capacity)));
         }
         match self.segments.back_mut() {
             Some(Segment::Corked(frames)) => frames,
@@ -260,53 +263,11 @@ impl Segment {
     }
 }
 
-/// Drops the frames of which all was sent, and returns their length.
-fn drop_sent_frames(frames: &mut Vec<u8>, sent: usize) -> usize {
-    let mut dropped = 0;
-    while dropped < sent {
-        let (_, end) = frame_at(frames, dropped);
-        if end > sent {
-            break;
-        }
-        dropped = end;
-    }
-    frames.drain(..dropped);
-    dropped
-}
-
-/// Drops the frames with this opcode of which nothing was sent.
-fn drop_frames(frames: &mut Vec<u8>, sent: usize, opcode: Opcode) {
-    let mut kept = frames[..frame_end(frames, sent)].to_vec();
-    let mut start = kept.len();
-    while start < frames.len() {
-        let (header, end) = frame_at(frames, start);
-        if header.opcode != opcode {
-            kept.extend_from_slice(&frames[start..end]);
-        }
-        start = end;
-    }
-    *frames = kept;
-}
-
-/// The end of the frame in which the byte before `position` lies, in a row of whole frames.
-fn frame_end(frames: &[u8], position: usize) -> usize {
-    let mut end = 0;
-    while end < position {
-        end = frame_at(frames, end).1;
-    }
-    end
-}
-
-/// The header of the frame that begins at `start`, and where the frame ends.
-fn frame_at(frames: &[u8], start: usize) -> (FrameHeader, usize) {
-    match FrameHeader::parse(&frames[start..]) {
-        Ok(Some((header, header_end))) => (header, start + header_end + header.payload_len as usize),
-        other => unreachable!("we encoded a frame that does not parse: {other:?}"),
-    }
-}
-
 /// Frames are gathered in one buffer up to this size; a larger frame has a buffer of its own.
 const CORKED_BYTES_MAX: usize = 64 * 1024;
+
+/// Room for the first frames of a queue.
+const CORKED_BYTES_MIN: usize = 1024;
 
 /// Up to this size a shared frame is copied: a reference would take as much room, and a slice of its own in the write.
 const COPIED_FRAME_BYTES_MAX: usize = 64;
