@@ -133,7 +133,8 @@ fn opened_and_closed_are_one_line_each_with_the_numbers_of_the_connection() {
     server.stop();
     let rest: Vec<String> = server.stderr.rest();
     assert_eq!(rest.len(), 1, "nothing more was said of these two: {rest:#?}");
-    assert_eq!(Entry::parse(&rest[0]).what, "stopping: 0 connections to close");
+    // It may stop before it has seen the end of their transports.
+    assert!(Entry::parse(&rest[0]).what.starts_with("stopping: "), "{rest:?}");
 }
 
 #[test]

@@ -31,6 +31,8 @@ impl Running {
 
     /// The server is bound and run in its thread, since it cannot be moved to another.
     pub(crate) fn try_start<A: App + Send + 'static>(config: Config, app: A) -> Result<Running, BindError> {
+        // Both ends of a thousand connections are more than the soft limit of many systems.
+        rlimit::increase_nofile_limit(u64::MAX).unwrap();
         let (bound, when_bound) = mpsc::channel();
         let (ended, result) = mpsc::channel();
         let thread = thread::spawn(move || match Server::bind(&config, app) {
