@@ -35,6 +35,9 @@ impl Tcp {
     /// [`BindError`] with the first name that is no address, or that cannot be listened on.
     pub fn bind(names: &[String]) -> Result<Tcp, BindError> {
         let fail = |name: &str, error| BindError { name: name.to_owned(), error };
+        if names.is_empty() {
+            return Err(fail("nothing", io::Error::new(ErrorKind::InvalidInput, "no address was given")));
+        }
         let mut sockets = Vec::new();
         for name in names {
             sockets.extend(listen(name).map_err(|error| fail(name, error))?);
@@ -310,6 +313,11 @@ mod tests {
             (0..1000).map(|_| Client::connect_timeout(&tcp.addresses()[0], timeout).unwrap()).collect();
         let accepted = clients.iter().filter(|_| tcp.accept(0).is_ok()).count();
         assert_eq!(accepted, 1000);
+    }
+
+    #[test]
+    fn a_server_without_an_address_is_refused() {
+        assert_eq!(Tcp::bind(&[]).unwrap_err().to_string(), "cannot listen on nothing: no address was given");
     }
 
     #[test]
