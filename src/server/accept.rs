@@ -101,3 +101,19 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 const ENOBUFS: i32 = if cfg!(target_os = "linux") { 105 } else { 55 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_shortage_turns_the_next_connection_away() {
+        for errno in [ENFILE, EMFILE, ENOBUFS, 12] {
+            assert!(is_shortage(&io::Error::from_raw_os_error(errno)), "{errno}");
+        }
+        // EPERM (a firewall), EAGAIN, EPROTO, ECONNABORTED, EHOSTUNREACH: the next one has nothing to do with them.
+        for errno in [1, 11, 71, 103, 113] {
+            assert!(!is_shortage(&io::Error::from_raw_os_error(errno)), "{errno}");
+        }
+    }
+}

@@ -301,3 +301,41 @@ fn a_silent_peer_that_does_not_read_is_dropped_by_whichever_deadline_is_first() 
     link.advance(seconds(20));
     assert_eq!(link.connection.end(), Some(&End::HeartbeatTimeout));
 }
+
+#[test]
+fn times_without_end_are_taken() {
+    let never = Duration::MAX;
+    let mut link = Link::open(Limits {
+        handshake_timeout: never,
+        ping_interval: never,
+        slow_timeout: never,
+        close_timeout: never,
+        ..Limits::default()
+    });
+    link.connection.send(Message::text("it waits"), link.now);
+    link.connection.sent(1, link.now);
+    link.advance(seconds(60 * 60 * 24 * 300));
+    assert_eq!(link.connection.state(), State::Open);
+    link.connection.close(CloseCode::NORMAL, "", link.now);
+    link.advance(seconds(60 * 60 * 24 * 300));
+    assert!(!link.connection.is_done());
+}
+
+#[test]
+fn room_in_a_queue_that_was_stuck_is_a_sign_of_life() {
+    let mut link = silent_link();
+    link.connection.send(Message::Binary(vec![0; 1000].into()), link.now);
+    link.connection.sent(10, link.now);
+    link.connection.sent(10, link.now);
+    link.advance(seconds(20));
+    assert_eq!(link.connection.state(), State::Open, "its side took bytes after the queue was stuck");
+}
+
+#[test]
+fn what_the_system_takes_at_once_is_no_sign_of_life() {
+    let mut link = silent_link();
+    link.connection.send(Message::text("to a peer that is gone"), link.now);
+    link.take_frames();
+    link.advance(seconds(20));
+    assert_eq!(link.connection.end(), Some(&End::HeartbeatTimeout));
+}

@@ -118,6 +118,9 @@ impl World {
         if self.fault(20) {
             return Err(ErrorKind::ConnectionAborted.into());
         }
+        if self.fault(20) {
+            return Err(io::Error::from_raw_os_error(71)); // EPROTO
+        }
         self.backlog.pop_front().ok_or_else(|| ErrorKind::WouldBlock.into())
     }
 
