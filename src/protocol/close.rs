@@ -91,6 +91,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_code_shows_its_number() {
+        assert_eq!(format!("{0} {0:?}", CloseCode::GOING_AWAY), "1001 CloseCode(1001)");
+    }
+
+    #[test]
     fn exactly_the_codes_that_may_be_sent_are_valid() {
         let valid: Vec<u16> = (0..=u16::MAX).filter(|&number| CloseCode::new(number).is_some()).collect();
         let expected: Vec<u16> = (1000..=1003).chain(1007..=1014).chain(3000..=4999).collect();

@@ -13,7 +13,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::close::{CloseCode, encode_close_payload, parse_close_payload};
 use super::end::{End, code_word};
@@ -32,7 +32,8 @@ use super::send_queue::SendQueue;
 /// - **Commands**: [`accept`](Connection::accept) or [`reject`](Connection::reject) the request, then
 ///   [`send`](Connection::send), [`send_shared`](Connection::send_shared), [`close`](Connection::close).
 /// - **Bytes out**: [`outgoing`](Connection::outgoing), then [`sent`](Connection::sent) with what the socket took.
-/// - **Time**: [`next_timeout`](Connection::next_timeout), [`handle_timeout`](Connection::handle_timeout).
+/// - **Time**: [`next_timeout`](Connection::next_timeout), [`handle_timeout`](Connection::handle_timeout),
+///   [`hasten_ping`](Connection::hasten_ping).
 ///
 /// Pings, pongs and Close frames are never events. The end is a [state](Connection::state), to be looked at whenever
 /// one of the methods was called, so that every way to it meets in one place.
@@ -61,6 +62,8 @@ pub struct Connection {
     state: State,
     has_eof: bool,
     is_aborted: bool,
+    /// The next ping comes sooner than an interval after the last.
+    is_ping_hastened: bool,
     unanswered_pings: u8,
     /// The end of the time for the opening handshake, the next ping, or the end of the time for closing: by state.
     deadline: Instant,
@@ -102,6 +105,8 @@ pub enum Timer {
     Handshake,
     /// [`Limits::ping_interval`].
     Ping,
+    /// What [`Connection::hasten_ping`] was told, which can be another time for each connection.
+    HastenedPing,
     /// [`Limits::close_timeout`].
     Close,
 }
@@ -113,6 +118,7 @@ impl Connection {
             state: State::Connecting,
             has_eof: false,
             is_aborted: false,
+            is_ping_hastened: false,
             unanswered_pings: 0,
             deadline: deadline(now, limits.handshake_timeout),
             opening: Some(Box::default()),
@@ -138,6 +144,14 @@ impl Connection {
     /// Whether nothing more will be sent or received: the transport can be dropped.
     pub fn is_done(&self) -> bool {
         self.is_aborted || (self.state == State::Closed && self.has_eof && self.queue.is_empty())
+    }
+
+    /// Heap bytes that the connection owns now, its buffers by their capacity: what is kept of a request head or of a
+    /// message that is not whole, and what waits for the socket. Frames shared with other connections do not count.
+    pub fn held_bytes(&self) -> usize {
+        let opening = self.opening.as_ref().map_or(0, |opening| size_of_val(&**opening) + opening.held_bytes());
+        let end = self.end.as_ref().map_or(0, |end| size_of_val(&**end));
+        opening + end + self.assembler.held_bytes() + self.queue.held_bytes()
     }
 
     // ---- bytes in
@@ -239,10 +253,10 @@ impl Connection {
     /// §7.1.7: fails the connection. The only way for a broken rule: the Close frame, then nothing more.
     ///
     /// The Close frame follows the messages that were sent before, as the peer's own order has it. But it does not wait
-    /// behind a queue that the peer does not take: then what waits is dropped.
+    /// behind a queue that the peer does not take: then what waits is dropped, unless our Close frame is in it already.
     fn fail(&mut self, error: ProtocolError, now: Instant) {
         let code = error.close_code();
-        if self.queue.stuck_since().is_some() {
+        if self.state == State::Open && self.queue.stuck_since().is_some() {
             self.queue.drop_unsent();
         }
         self.push_close(code, &format!("{}: {error}", code_word(code)));
@@ -386,10 +400,21 @@ impl Connection {
     pub fn timer(&self) -> Option<(Timer, Instant)> {
         let timer = match self.state {
             State::Connecting => Timer::Handshake,
+            State::Open if self.is_ping_hastened => Timer::HastenedPing,
             State::Open => Timer::Ping,
             State::CloseSent | State::Closed => Timer::Close,
         };
         (!self.is_done()).then_some((timer, self.deadline))
+    }
+
+    /// The next ping comes after `wait` if that is sooner, and those after it at the interval again. For a server that
+    /// spreads the pings of connections that all came in one moment, by another `wait` for each right after
+    /// [`accept`](Connection::accept). Without effect if the connection is not open.
+    pub fn hasten_ping(&mut self, wait: Duration, now: Instant) {
+        if self.state == State::Open {
+            self.deadline = self.deadline.min(deadline(now, wait));
+            self.is_ping_hastened = true;
+        }
     }
 
     /// When a peer that takes nothing of what waits is given up; `None` while it keeps up.
@@ -437,6 +462,7 @@ impl Connection {
         }
         self.queue.push_control(Opcode::Ping, &[]);
         self.unanswered_pings = self.unanswered_pings.saturating_add(1);
+        self.is_ping_hastened = false;
         self.deadline = deadline(now, self.limits.ping_interval);
     }
 }

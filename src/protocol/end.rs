@@ -85,3 +85,39 @@ pub(super) fn code_word(code: CloseCode) -> &'static str {
         _ => "closed",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_a_word_and_says_what_happened() {
+        let code = |number| CloseCode::new(number).unwrap();
+        for (end, word, text) in [
+            (End::Refused(HandshakeError::Key), HandshakeError::Key.word(), HandshakeError::Key.to_string()),
+            (End::ClosedByPeer(None), "closed_by_peer", "closed_by_peer".to_owned()),
+            (End::ClosedByUs(CloseCode::NORMAL), "normal", "normal".to_owned()),
+            (End::ClosedByUs(CloseCode::GOING_AWAY), "shutdown", "shutdown".to_owned()),
+            (End::ClosedByUs(CloseCode::UNSUPPORTED_DATA), "binary", "binary".to_owned()),
+            (End::ClosedByUs(CloseCode::POLICY_VIOLATION), "policy", "policy".to_owned()),
+            (End::ClosedByUs(CloseCode::INTERNAL_ERROR), "internal", "internal".to_owned()),
+            (End::ClosedByUs(CloseCode::SERVICE_RESTART), "restart", "restart".to_owned()),
+            (End::ClosedByUs(code(4000)), "closed", "closed".to_owned()),
+            (End::Failed(ProtocolError::CloseTooShort), "protocol_error", ProtocolError::CloseTooShort.to_string()),
+            (End::Failed(ProtocolError::InvalidUtf8), "bad_utf8", ProtocolError::InvalidUtf8.to_string()),
+            (
+                End::Failed(ProtocolError::TooManyFrames(1)),
+                "message_too_large",
+                "a message of more than 1 frames".to_owned(),
+            ),
+            (End::Lost, "connection_lost", "connection_lost".to_owned()),
+            (End::Reset, "connection_reset", "connection_reset".to_owned()),
+            (End::HeartbeatTimeout, "heartbeat_timeout", "heartbeat_timeout".to_owned()),
+            (End::SlowReader, "overloaded", "the peer took nothing of what waited for it".to_owned()),
+            (End::QueueFull, "overloaded", "more waited for the peer than its queue may hold".to_owned()),
+        ] {
+            assert_eq!((end.word(), end.to_string()), (word, text), "{end:?}");
+        }
+        assert_eq!(code_word(CloseCode::HEARTBEAT_TIMEOUT), "heartbeat_timeout");
+    }
+}

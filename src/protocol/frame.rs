@@ -348,6 +348,20 @@ mod tests {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     #[test]
+    #[should_panic(expected = "a payload is polled before its header")]
+    fn the_header_comes_first() {
+        FrameDecoder::default().poll_chunk(&mut Input::new(&mut []));
+    }
+
+    #[test]
+    #[should_panic(expected = "a header is polled while a payload is coming")]
+    fn the_payload_comes_before_the_next_header() {
+        let mut decoder = FrameDecoder::default();
+        assert!(decoder.poll_header(&mut Input::new(&mut [0x81, 0x81, 0, 0, 0, 0])).is_ok());
+        let _ = decoder.poll_header(&mut Input::new(&mut []));
+    }
+
+    #[test]
     fn a_header_that_is_encoded_parses_back_at_every_length_form() {
         for payload_len in [0, 1, 125, 126, 127, 0xffff, 0x1_0000, LENGTH_MAX] {
             for masking_key in [None, Some(KEY)] {

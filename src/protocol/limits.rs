@@ -24,7 +24,8 @@ pub struct Limits {
     /// Time from the start of the connection to the complete request head (default 10 s): 408, then the end.
     /// It is a total, not an idle time, so that a byte a second does not help.
     pub handshake_timeout: Duration,
-    /// Time between two pings (default 30 s), below the idle time of common proxies (60 s).
+    /// Time between two pings (default 30 s), below the idle time of common proxies (60 s). A server may let the first
+    /// one come sooner ([`Connection::hasten_ping`](super::Connection::hasten_ping)).
     pub ping_interval: Duration,
     /// Pings without any received byte after which the next one ends the connection instead (default 3).
     pub ping_misses_max: u8,

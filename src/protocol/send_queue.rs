@@ -64,6 +64,14 @@ impl SendQueue {
         self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
     }
 
+    /// Heap bytes that it owns. Frames that are shared do not count.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |waiting| {
+            let segments = waiting.segments.capacity() * size_of::<Segment>();
+            size_of_val(&**waiting) + segments + waiting.segments.iter().map(Segment::held_bytes).sum::<usize>()
+        })
+    }
+
     /// Since when the socket has taken nothing of what waits; `None` while it keeps up.
     pub fn stuck_since(&self) -> Option<Instant> {
         self.waiting.as_ref()?.stuck_since
@@ -242,10 +250,8 @@ impl Waiting {
             let capacity = if self.segments.is_empty() { frame_len.max(CORKED_BYTES_MIN) } else { frame_len };
             self.segments.push_back(Segment::Corked(Vec::with_capacity(capacity)));
         }
-        match self.segments.back_mut() {
-            Some(Segment::Corked(frames)) => frames,
-            _ => unreachable!("it was pushed just above"),
-        }
+        let Some(Segment::Corked(frames)) = self.segments.back_mut() else { unreachable!("pushed just above") };
+        frames
     }
 }
 
@@ -260,6 +266,14 @@ impl Segment {
 
     fn len(&self) -> usize {
         self.slices().iter().map(|slice| slice.len()).sum()
+    }
+
+    fn held_bytes(&self) -> usize {
+        match self {
+            Segment::Response(bytes) | Segment::Control(bytes) | Segment::Corked(bytes) => bytes.capacity(),
+            Segment::Shared(_) => 0,
+            Segment::Owned(frame) => size_of_val(&**frame) + frame.header.capacity() + frame.payload.capacity(),
+        }
     }
 }
 
@@ -309,6 +323,17 @@ mod tests {
         ];
         assert_eq!(bytes_of(&queue), frames.concat());
         (queue, frames)
+    }
+
+    #[test]
+    fn what_is_held_is_counted_by_its_capacity_without_what_is_shared() {
+        assert_eq!(SendQueue::default().held_bytes(), 0);
+        let (mut queue, frames) = sample();
+        queue.push_shared(&SharedFrame::text(&"s".repeat(100_000)));
+        let own = frames.concat().len();
+        assert!((own..own + 4096).contains(&queue.held_bytes()), "{} of {own}", queue.held_bytes());
+        queue.sent(queue.len(), Instant::now());
+        assert_eq!(queue.held_bytes(), 0, "a queue that is empty owns no memory");
     }
 
     #[test]

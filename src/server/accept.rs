@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::app::App;
 use super::net::{Net, Transport};
-use super::{Server, journal};
+use super::{HANDSHAKE, Server, journal};
 use crate::protocol::handshake::encode_rejection;
 use crate::protocol::limits::HEAD_BYTES_MAX;
-use crate::protocol::{Connection, HandshakeError};
+use crate::protocol::{Connection, HandshakeError, State};
 
 impl<A: App, N: Net> Server<A, N> {
     /// Takes the connections that wait at the listeners, as many as a turn may.
@@ -18,7 +18,7 @@ impl<A: App, N: Net> Server<A, N> {
             return;
         }
         self.accept_again_at = None;
-        for _ in 0..ACCEPTS_PER_TURN {
+        for _ in 0..ACCEPTS_PER_TURN.min(self.handshakes_max) {
             let Some(&listener) = self.accepting.last() else { return };
             let result = match self.net.accept(listener) {
                 Ok((transport, address)) => {
@@ -50,6 +50,7 @@ impl<A: App, N: Net> Server<A, N> {
     }
 
     fn add_peer(&mut self, mut transport: N::Transport, address: SocketAddr, now: Instant) {
+        self.cut_oldest_handshake(now);
         let is_full = self.peers.len() - self.refused >= self.connections_max;
         if is_full && self.refused >= REFUSALS_MAX {
             turn_away(transport);
@@ -71,7 +72,32 @@ impl<A: App, N: Net> Server<A, N> {
         log::debug!("accepted id={} addr={address}", peer.id);
         let key = peer.id.key as usize;
         self.peers.mark_dirty(key);
+        self.arm(key);
     }
+
+    /// Makes room for one more opening handshake: where as many go on as may, the oldest ends as if its time were over.
+    fn cut_oldest_handshake(&mut self, now: Instant) {
+        if self.timers.len(HANDSHAKE) < self.handshakes_max {
+            return;
+        }
+        let Some(key) = self.timers.pop_oldest(HANDSHAKE) else { return };
+        self.look(key, now);
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        if peer.connection.state() == State::Connecting {
+            peer.connection.reject(HandshakeError::Timeout, now);
+            peer.flush(now);
+            // Its place is free at once: it does not keep it until it has taken the answer.
+            peer.connection.abort(now);
+            self.refused += usize::from(!peer.is_refused);
+            peer.is_refused = true;
+        }
+        self.peers.mark_dirty(key);
+    }
+}
+
+/// Connections whose opening handshake is not complete: a quarter of all that there may be.
+pub(super) fn handshakes_max(connections_max: usize) -> usize {
+    (connections_max / 4).max(HANDSHAKES_MIN)
 }
 
 /// Whether the process or the system has no descriptor or memory for another connection. Other errors are about the
@@ -90,6 +116,10 @@ fn turn_away(mut transport: impl Transport) {
 
 /// Connections accepted in a turn; then those that are there get their turn.
 const ACCEPTS_PER_TURN: usize = 64;
+
+/// The fewest handshakes that may go on at a time. A turn accepts no more than may go on, so that nobody is cut before
+/// its request could be read.
+const HANDSHAKES_MIN: usize = 16;
 
 /// Peers over the limit that are kept for the moment that it takes to tell them.
 const REFUSALS_MAX: usize = 32;

@@ -3,7 +3,7 @@
 //! A turn of the loop, in this order:
 //!
 //! ```text
-//!   poll -> now (one clock read) -> accept (budget) -> read each ready peer (budget) -> timers due
+//!   poll -> now (one clock read) -> read each ready peer (budget) -> accept (budget) -> timers due
 //!        -> settle the dirty: flush, tell the application of ends, arm timers, free what is gone
 //! ```
 //!
@@ -52,6 +52,10 @@ pub struct Config {
     /// The bounds of each connection.
     pub limits: Limits,
     /// Connections at a time (default: no bound but the limit of open files). Those above get 503.
+    ///
+    /// Those whose opening handshake is not complete may be a quarter of them, and 16 in any case: with one more, the
+    /// oldest of these is cut with 408, as if its [`handshake_timeout`](Limits::handshake_timeout) were over. So
+    /// connections that never ask for anything cannot take the places of those that do.
     pub connections_max: usize,
     /// Subprotocols that are accepted, if a client offers one (default: none).
     pub subprotocols: Vec<String>,
@@ -76,6 +80,7 @@ pub struct Server<A, N: Net = Tcp> {
     peers: Peers<N::Transport>,
     limits: Rc<Limits>,
     connections_max: usize,
+    handshakes_max: usize,
     subprotocols: Vec<String>,
     /// The one buffer that all reads go into.
     read_buffer: Box<[u8]>,
@@ -91,7 +96,7 @@ pub struct Server<A, N: Net = Tcp> {
     /// Peers that used up their share of writes.
     flushing: Vec<u32>,
     /// Handshake, ping and close deadlines: a peer has one of them, by its state.
-    timers: Timers<3>,
+    timers: Timers<TIMER_KINDS>,
     /// Deadlines of peers that take nothing.
     slow_timers: Timers<1>,
     /// Peers that are there only to be told that there is no room.
@@ -134,6 +139,7 @@ impl<A: App, N: Net> Server<A, N> {
             peers: Peers::new(now),
             limits: Rc::new(config.limits.clone()),
             connections_max: config.connections_max,
+            handshakes_max: accept::handshakes_max(config.connections_max),
             subprotocols: config.subprotocols.clone(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into(),
             ready: Vec::new(),
@@ -177,8 +183,8 @@ impl<A: App, N: Net> Server<A, N> {
         self.ready = ready;
 
         self.handle_stop(now);
-        self.accept(now);
         self.read(now);
+        self.accept(now);
         self.handle_timeouts(now);
         self.settle(now);
         if self.stops > 1 {
@@ -285,18 +291,32 @@ impl<A: App, N: Net> Server<A, N> {
     fn handle_timeouts(&mut self, now: Instant) {
         for _ in 0..TIMEOUTS_PER_TURN {
             let Some(key) = self.slow_timers.pop_due(now).or_else(|| self.timers.pop_due(now)) else { return };
+            self.look(key, now);
             let Some(peer) = self.peers.get_mut(key) else { continue };
-            if !peer.can_write {
-                // The system reports room only when a good part of its buffer is free, which a slow reader may take
-                // minutes for. So look before judging: any byte that fits is a sign of life.
-                peer.can_write = true;
-                if peer.flush(now) {
-                    self.flushing.push(key as u32);
-                }
-            }
             peer.connection.handle_timeout(now);
             self.peers.mark_dirty(key);
         }
+    }
+
+    /// Looks before a peer is judged: if the server itself stood still, what the peer sent and took meanwhile may not
+    /// have been reported yet. And the system reports room only when a good part of its buffer is free, which a slow
+    /// reader may take minutes for; any byte that fits is a sign of life.
+    fn look(&mut self, key: usize, now: Instant) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        (peer.can_read, peer.can_write) = (true, true);
+        if peer.flush(now) {
+            self.flushing.push(key as u32);
+        }
+        if self.read_peer(key, now) {
+            self.start_reading(key);
+        }
+    }
+
+    /// Arms the deadlines that a peer has now.
+    fn arm(&mut self, key: usize) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        self.timers.set(key, peer.connection.timer().map(|(timer, deadline)| (timer_kind(timer, key), deadline)));
+        self.slow_timers.set(key, peer.connection.slow_deadline().map(|deadline| (0, deadline)));
     }
 
     // ---- settle
@@ -339,8 +359,7 @@ impl<A: App, N: Net> Server<A, N> {
         let is_resumed = peer.is_paused && queued_bytes <= self.limits.queue_bytes_paused();
         peer.is_paused &= !is_resumed;
         let is_done = peer.connection.is_done();
-        self.timers.set(key, peer.connection.timer().map(|(timer, deadline)| (timer as usize, deadline)));
-        self.slow_timers.set(key, peer.connection.slow_deadline().map(|deadline| (0, deadline)));
+        self.arm(key);
         if is_closed {
             self.set_unread(key, None);
             self.tell_end(key, now);
@@ -378,8 +397,29 @@ impl<A: App, N: Net> Server<A, N> {
     }
 }
 
-/// The three kinds that [`Timers`] knows are those of [`Timer`].
-const _: () = assert!(Timer::Handshake as usize == 0 && Timer::Close as usize == 2);
+/// The list of [`Timers`] for a deadline: in each all wait equally long.
+fn timer_kind(timer: Timer, key: usize) -> usize {
+    match timer {
+        Timer::Handshake => HANDSHAKE,
+        Timer::Ping => HANDSHAKE + 1,
+        Timer::Close => HANDSHAKE + 2,
+        Timer::HastenedPing => HANDSHAKE + 3 + key % FIRST_PINGS,
+    }
+}
+
+/// When a peer gets its first ping. Those that come in one moment, as after a restart, have keys in a row: their pings
+/// are spread over the interval, and so are all that follow.
+fn first_ping_wait(key: usize, interval: Duration) -> Duration {
+    interval / FIRST_PINGS as u32 * (FIRST_PINGS - key % FIRST_PINGS) as u32
+}
+
+/// The times at which a peer can get its first ping, and thus the crowds into which one crowd is divided.
+const FIRST_PINGS: usize = 16;
+
+/// The kind of handshake deadlines.
+const HANDSHAKE: usize = 0;
+
+const TIMER_KINDS: usize = 3 + FIRST_PINGS;
 
 /// Deadlines handled in a turn: a thousand pings are about 3 ms.
 const TIMEOUTS_PER_TURN: usize = 1024;

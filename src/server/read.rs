@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::app::App;
 use super::net::{Net, Transport as _};
 use super::peer::Unread;
-use super::{Server, journal};
+use super::{Server, first_ping_wait, journal};
 use crate::protocol::{Event, Input, Request};
 
 impl<A: App, N: Net> Server<A, N> {
@@ -27,7 +27,7 @@ impl<A: App, N: Net> Server<A, N> {
     }
 
     /// Reads one peer's share of a turn. Returns whether there may be more.
-    fn read_peer(&mut self, key: usize, now: Instant) -> bool {
+    pub(super) fn read_peer(&mut self, key: usize, now: Instant) -> bool {
         let mut bytes_left = READ_BYTES_PER_TURN;
         let mut events_left = EVENTS_PER_PEER_AND_TURN;
         loop {
@@ -37,7 +37,11 @@ impl<A: App, N: Net> Server<A, N> {
                 return false;
             }
             // A peer that does not take what waits for it is not read either: what it has to say waits with it, not
-            // with us. settle() begins again.
+            // with us. settle() begins again. But if only this turn has made so much, it may take it now: otherwise a
+            // flood of others, who come first in each turn, would keep it from being read.
+            if peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
+                peer.flush(now); // what is left over is for settle()
+            }
             peer.is_paused = peer.connection.queued_bytes() > self.limits.queue_bytes_paused();
             if peer.is_paused {
                 return false;
@@ -120,9 +124,11 @@ impl<A: App, N: Net> Server<A, N> {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let subprotocol = request.select_subprotocol(&self.subprotocols);
         peer.connection.accept(request, subprotocol, now);
+        peer.connection.hasten_ping(first_ping_wait(key, self.limits.ping_interval), now);
         peer.is_open = true;
         journal::opened(peer, request, subprotocol);
         let id = peer.id;
+        self.arm(key); // accept() counts the handshakes that go on
         self.app.on_open(id, request, &mut self.peers);
     }
 }

@@ -17,6 +17,7 @@ pub(crate) struct Timers<const KINDS: usize> {
 struct List {
     first: u32,
     last: u32,
+    len: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,7 @@ struct Link {
 
 impl<const KINDS: usize> Timers<KINDS> {
     pub(crate) fn new() -> Timers<KINDS> {
-        Timers { lists: [List { first: NONE, last: NONE }; KINDS], links: Vec::new() }
+        Timers { lists: [List { first: NONE, last: NONE, len: 0 }; KINDS], links: Vec::new() }
     }
 
     /// Arms the deadline of a key, in place of the one before, or disarms it. Deadlines of one kind must not become
@@ -44,6 +45,7 @@ impl<const KINDS: usize> Timers<KINDS> {
         let list = self.lists[kind];
         self.links[key] = Link { previous: list.last, next: NONE, armed: deadline };
         self.lists[kind].last = key as u32;
+        self.lists[kind].len += 1;
         if list.last == NONE {
             self.lists[kind].first = key as u32;
         } else {
@@ -51,6 +53,18 @@ impl<const KINDS: usize> Timers<KINDS> {
             debug_assert!(last.armed.is_some_and(|(_, before)| before <= at), "all of a kind wait equally long");
             last.next = key as u32;
         }
+    }
+
+    /// How many deadlines of one kind are armed.
+    pub(crate) fn len(&self, kind: usize) -> usize {
+        self.lists[kind].len
+    }
+
+    /// Disarms the deadline of one kind that was armed first, due or not, and returns its key.
+    pub(crate) fn pop_oldest(&mut self, kind: usize) -> Option<usize> {
+        let key = Some(self.lists[kind].first).filter(|&key| key != NONE)? as usize;
+        self.unlink(key);
+        Some(key)
     }
 
     /// The earliest deadline.
@@ -74,6 +88,7 @@ impl<const KINDS: usize> Timers<KINDS> {
     fn unlink(&mut self, key: usize) {
         let Link { previous, next, armed } = std::mem::replace(&mut self.links[key], UNLINKED);
         let Some((kind, _)) = armed else { return };
+        self.lists[kind].len -= 1;
         match previous {
             NONE => self.lists[kind].first = next,
             previous => self.links[previous as usize].next = next,
@@ -113,6 +128,13 @@ mod tests {
             }
             assert!(model.values().all(|&(_, deadline)| deadline > now), "nothing that is due stays");
             assert_eq!(timers.next_deadline(), model.values().map(|&(_, deadline)| deadline).min());
+            for kind in 0..waits.len() {
+                assert_eq!(timers.len(kind), model.values().filter(|armed| armed.0 == kind).count());
+            }
+            if next(50) == 0 {
+                let oldest = timers.pop_oldest(1).and_then(|key| model.remove(&key)).map(|(_, deadline)| deadline);
+                assert!(model.values().filter(|armed| armed.0 == 1).all(|&(_, deadline)| Some(deadline) >= oldest));
+            }
             let (key, kind) = (next(20) as usize, next(3) as usize);
             let deadline = waits.get(kind).map(|&wait| (kind, now + wait));
             timers.set(key, deadline);

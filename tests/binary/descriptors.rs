@@ -18,6 +18,7 @@ fn start_with_limits(ulimit: &str, args: &[&str]) -> Child {
     let script = format!("{ulimit}; exec \"$0\" \"$@\"");
     let mut command = Command::new("sh");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_frameloop"), "echo", "--listen", "127.0.0.1:0"]).args(args);
+    command.args(["--ping-interval", "60m"]); // no ping comes between an echo and the next
     Child::spawn(&mut command)
 }
 

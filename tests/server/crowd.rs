@@ -7,11 +7,16 @@ use std::thread;
 use frameloop::protocol::Limits;
 
 use crate::client::Client;
-use crate::harness::Running;
+use crate::harness::{NEVER, Running};
 
 /// The `number`-th chat of a client.
 fn chat(from: usize, number: usize) -> String {
     format!(r#"{{"type":"chat","from":{from},"number":{number}}}"#)
+}
+
+/// A server that pings nobody while all of them are heard, one after the other.
+fn server() -> Running {
+    Running::hub(Limits { ping_interval: NEVER, ..Limits::default() })
 }
 
 fn crowd(address: SocketAddr, count: usize) -> Vec<Client> {
@@ -22,7 +27,7 @@ fn crowd(address: SocketAddr, count: usize) -> Vec<Client> {
 fn fifty_that_all_talk_at_once_each_hear_all_others_once_and_in_order() {
     const CLIENTS: usize = 50;
     const CHATS: usize = 20;
-    let server = Running::hub(Limits::default());
+    let server = server();
     let clients = crowd(server.address(), CLIENTS);
     thread::scope(|scope| {
         for (own, mut client) in clients.into_iter().enumerate() {
@@ -48,7 +53,7 @@ fn fifty_that_all_talk_at_once_each_hear_all_others_once_and_in_order() {
 #[test]
 fn a_thousand_hear_each_of_twenty_speakers() {
     const SPEAKERS: usize = 20;
-    let server = Running::hub(Limits::default());
+    let server = server();
     let mut clients = crowd(server.address(), 1000);
     let texts: Vec<String> = (0..SPEAKERS).map(|from| chat(from, 0)).collect();
     for (client, text) in clients.iter_mut().zip(&texts) {
@@ -68,7 +73,7 @@ fn a_thousand_hear_each_of_twenty_speakers() {
 #[test]
 fn members_that_are_reset_during_a_broadcast_do_not_disturb_the_others() {
     const CHATS: usize = 300;
-    let server = Running::hub(Limits::default());
+    let server = server();
     let readers = crowd(server.address(), 20);
     let mut victims = crowd(server.address(), 30);
     let mut sender = Client::open(server.address());
@@ -104,7 +109,7 @@ fn members_that_are_reset_during_a_broadcast_do_not_disturb_the_others() {
 
 #[test]
 fn members_that_come_during_a_broadcast_hear_all_that_is_said_after_their_handshake() {
-    let server = Running::hub(Limits::default());
+    let server = server();
     let (mut sender, mut witness) = (Client::open(server.address()), Client::open(server.address()));
     let mut readers = Vec::new();
     for number in 0..50 {

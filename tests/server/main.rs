@@ -6,10 +6,9 @@
 //! | `client` | a client made of a socket and bytes |
 //! | `chat`, `crowd` | `frameloop serve`: plain mode P1 to P6; many clients, and some that vanish |
 //! | `echo` | `frameloop echo`: messages of all sizes, in fragments, and faster than they are taken |
-//! | `handshake`, `refusals` | §4: the opening handshake in any pieces; each refusal |
+//! | `handshake`, `refusals` | §4: the opening handshake, and what may follow it; each refusal |
 //! | `closing`, `ends` | §7: the closing handshake; every other way in which a connection ends |
 //! | `liveness`, `slowness` | §5.5.2: pings; readers that are too slow |
-//! | `fairness` | one client at full speed beside the others |
 //! | `stopping` | the end of the server |
 
 #![allow(clippy::unwrap_used)]
@@ -20,7 +19,6 @@ mod closing;
 mod crowd;
 mod echo;
 mod ends;
-mod fairness;
 mod handshake;
 mod harness;
 mod liveness;

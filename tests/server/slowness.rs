@@ -7,48 +7,14 @@ use frameloop::chat::Hub;
 use frameloop::protocol::{End, Limits};
 
 use crate::client::Client;
-use crate::harness::{DEADLINE, Firehose, NEVER, Recorder, Running, Told, config};
-use crate::wire::{CLOSE, FIN, PING, PONG, ServerFrame, TEXT, client_frame};
+use crate::harness::{Firehose, NEVER, Recorder, Running, Told, config};
+use crate::wire::{FIN, PING, PONG, TEXT};
 
 /// 16 MiB: more than the buffers of the system hold for a client that does not read.
 const MUCH: usize = 256;
 
 fn chat(number: usize) -> String {
     format!(r#"{{"type":"chat","number":{number},"padding":"{}"}}"#, "x".repeat(32 * 1024))
-}
-
-#[test]
-fn p6_a_reader_that_falls_behind_is_closed_with_1013_and_the_others_get_everything() {
-    let limits = Limits { queue_bytes_max: 64 * 1024, close_timeout: NEVER, ..Limits::default() };
-    let (app, record) = Recorder::new(Hub::default());
-    let server = Running::start(config(limits), app);
-    let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
-    let (mut sender, mut reader) = (Client::open(server.address()), Client::open(server.address()));
-    let mut is_closed = false;
-    for number in 0..1000 {
-        sender.send_text(&chat(number));
-        assert_eq!(reader.text(), chat(number)); // one by one: the reader is not held up by the other's end either
-        let ends = record.so_far().into_iter().filter_map(Told::end);
-        is_closed |= ends.inspect(|&end| assert_eq!(end, End::QueueFull)).count() > 0;
-        if is_closed && number % 100 == 99 {
-            break;
-        }
-    }
-    assert!(is_closed, "the server kept 32 MiB");
-    // It gets whole frames without a hole, and is told.
-    let mut next = 0;
-    let close = loop {
-        let frame = slow.frame();
-        if frame.opcode == CLOSE {
-            break frame;
-        }
-        assert!(frame == ServerFrame::new(TEXT, chat(next).as_bytes()), "chat {next}");
-        next += 1;
-    };
-    assert_eq!((close.close_code(), &close.payload[2..]), (Some(1013), &b"overloaded"[..]));
-    slow.expect_end();
-    sender.leave();
-    reader.leave();
 }
 
 #[test]
@@ -220,34 +186,4 @@ fn a_slow_reader_that_does_not_even_take_the_close_is_dropped() {
     server.stop();
     server.wait().unwrap();
     slow.expect_dropped();
-}
-
-#[test]
-fn a_reader_that_does_not_take_pongs_and_errors_is_paused_and_loses_no_answer() {
-    // Each request makes its answer: without a pause the queue would grow as long as the peer likes.
-    let limits = Limits { queue_bytes_max: 256 * 1024, ..Limits::default() };
-    let server = Running::hub(limits);
-    let mut client = Client::connect_with_small_buffers(server.address()).upgrade();
-    let mut other = Client::open(server.address());
-    let mut writer = client.writer();
-    let request = client_frame(FIN | TEXT, format!("[{}]", " ".repeat(100)).as_bytes()).repeat(1000);
-    writer.set_write_timeout(Some(Duration::from_millis(100))).unwrap();
-    let (mut written, start) = (0, Instant::now());
-    loop {
-        match std::io::Write::write(&mut writer, &request[written % request.len()..]) {
-            Ok(count) => written += count,
-            Err(error) => break assert_eq!(error.kind(), ErrorKind::WouldBlock),
-        }
-        assert!(start.elapsed() < DEADLINE, "the server takes {written} bytes, and more");
-    }
-    other.send_text("[]");
-    assert!(other.text().contains("invalid_message"), "nobody else waits");
-    let frame_len = request.len() / 1000;
-    for _ in 0..written / frame_len {
-        let answer = client.text();
-        assert!(answer.contains("invalid_message"), "{answer}");
-    }
-    client.write(&request[written % frame_len..frame_len]);
-    assert!(client.text().contains("invalid_message"));
-    client.leave();
 }

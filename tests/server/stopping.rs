@@ -12,9 +12,9 @@ use crate::harness::{DEADLINE, Firehose, NEVER, Recorder, Running, Told, config}
 use crate::refusals::expect_refusal;
 use crate::wire::{BINARY, FIN, REQUEST_HEAD};
 
-/// With these limits nobody is dropped: a server that ends has been answered by all.
+/// With these limits nobody is pinged or dropped: a server that ends has been answered by all.
 fn patient() -> Limits {
-    Limits { close_timeout: NEVER, handshake_timeout: NEVER, ..Limits::default() }
+    Limits { close_timeout: NEVER, handshake_timeout: NEVER, ping_interval: NEVER, ..Limits::default() }
 }
 
 fn shutdown() -> (u16, String) {

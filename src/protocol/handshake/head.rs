@@ -154,6 +154,13 @@ mod tests {
     }
 
     #[test]
+    fn a_head_without_its_empty_line_is_refused() {
+        for head in [&b"GET / HTTP/1.1\r\n"[..], b"GET / HTTP/1.1\r\na: b\r\n"] {
+            assert_eq!(parse(head), Err(HandshakeError::MalformedHead("it has no end")));
+        }
+    }
+
+    #[test]
     fn what_servers_read_differently_is_refused_as_it_arrives() {
         assert_eq!(scan(b"GET / HTTP/1.1\n"), Err(MALFORMED_LF));
         assert_eq!(scan(b"GET / HTTP/1.1\r\na: b\n"), Err(MALFORMED_LF));

@@ -14,7 +14,8 @@ pub mod fields;
 pub mod head;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::alphabet::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use sha1::{Digest as _, Sha1};
 
 use self::fields::{ExtensionOffer, has_token, is_token, is_token_list, parse_extensions, tokens};
@@ -48,6 +49,11 @@ impl OpeningHandshake {
         head.extend_from_slice(front);
         Request::parse(&head).map(Some)
     }
+
+    /// Heap bytes that it owns.
+    pub fn held_bytes(&self) -> usize {
+        self.spilled.capacity()
+    }
 }
 
 /// A request to open a WebSocket connection that keeps all rules of §4.2.1.
@@ -80,10 +86,7 @@ impl Request {
     /// but control characters: escape it before it is shown.
     pub fn header(&self, name: &str) -> Vec<&[u8]> {
         let mut storage = head::FIELDS;
-        match Head::parse(&self.head, &mut storage) {
-            Ok(head) => head.values(name).collect(),
-            Err(_) => unreachable!("the head was parsed before"),
-        }
+        Head::parse(&self.head, &mut storage).expect("the head was parsed before").values(name).collect()
     }
 
     /// The subprotocols that the client offers, in its order of preference (§4.1).
@@ -229,6 +232,10 @@ fn is_name_byte(byte: u8) -> bool {
 }
 
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// RFC 4648 §4, with padding. The last character of a key may have bits that no byte has, as in the example of §4.1.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, PAD.with_decode_allow_trailing_bits(true));
+
 const NONCE_LEN: usize = 16;
 const ACCEPT_LEN: usize = 28;
 const SUBPROTOCOL: &str = "sec-websocket-protocol";

@@ -1,21 +1,23 @@
-//! One client that sends as fast as it can, and the others beside it.
+//! R6, R10, R13: a crowd at the door, one that sends as fast as it can, one message to many: and the others beside it.
 //!
 //! The bounds are counted in messages that the server takes from the one while the others wait, not in time. For that
 //! the server runs in the thread of the test, turn by turn.
 
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use frameloop::chat::Hub;
 use frameloop::protocol::{End, Limits, Message, Request};
-use frameloop::server::{App, ConnId, Outbox, Server};
+use frameloop::server::{App, ConnId, Outbox};
 
+use crate::by_hand::ByHand;
 use crate::client::Client;
-use crate::harness::{DEADLINE, Running, config};
-use crate::wire::{BINARY, FIN, REQUEST_HEAD, TEXT, client_frame};
+use crate::harness::{DEADLINE, NEVER, Running};
+use crate::memory::{Alone, KIB, MIB};
+use crate::wire::{BINARY, FIN, TEXT, client_frame};
 
 /// Counts what comes with [`FLOOD`] in it before the application in it gets it.
 #[derive(Debug, Default)]
@@ -58,54 +60,6 @@ impl App for EchoToOthers {
     }
 }
 
-/// A server that does a turn only when it is told to.
-struct ByHand<A> {
-    server: Server<Counting<A>>,
-}
-
-impl<A: App + Default> ByHand<A> {
-    fn new() -> ByHand<A> {
-        ByHand { server: Server::bind(&config(Limits::default()), Counting::default()).unwrap() }
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.server.addresses()[0]
-    }
-
-    /// Turns until the client has received so many bytes. Returns the number of turns.
-    fn turn_until_received(&mut self, stream: &mut TcpStream, mut count: usize) -> usize {
-        let deadline = Instant::now() + DEADLINE;
-        let mut turns = 0;
-        let mut bytes = [0; 1024];
-        loop {
-            let room = count.min(bytes.len());
-            match stream.read(&mut bytes[..room]) {
-                Ok(0) => panic!("the server ended the connection"),
-                Ok(read) => count -= read,
-                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
-            }
-            if count == 0 {
-                return turns;
-            }
-            assert!(Instant::now() < deadline, "no answer after {turns} turns");
-            self.server.turn().unwrap();
-            turns += 1;
-        }
-    }
-
-    /// An open connection that never blocks.
-    fn open(&mut self) -> TcpStream {
-        let mut stream = TcpStream::connect(self.address()).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_nonblocking(true).unwrap();
-        stream.write_all(REQUEST_HEAD).unwrap();
-        let response = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        self.turn_until_received(&mut stream, response.len());
-        stream
-    }
-}
-
 /// Writes frames until the system holds no more of them.
 fn fill(stream: &mut TcpStream, frame: &[u8], written: &mut usize) {
     let frames = frame.repeat((1024 * 1024usize).div_ceil(frame.len()));
@@ -120,7 +74,7 @@ fn fill(stream: &mut TcpStream, frame: &[u8], written: &mut usize) {
 /// Fifty others each send a request and get an answer of so many bytes, while the flood is there. Returns how many
 /// messages and bytes of it the server took in the meantime, at most.
 fn longest_wait_beside_a_flood<A: App + Default>(flood: &[u8], request: &[u8], answer: usize) -> (usize, usize) {
-    let mut by_hand = ByHand::<A>::new();
+    let mut by_hand = ByHand::new(Counting::<A>::default());
     let mut others: Vec<TcpStream> = (0..50).map(|_| by_hand.open()).collect();
     let mut flooder = by_hand.open();
     let (frame, request) = (client_frame(FIN | TEXT, flood), client_frame(FIN | TEXT, request));
@@ -144,14 +98,14 @@ fn longest_wait_beside_a_flood<A: App + Default>(flood: &[u8], request: &[u8], a
 }
 
 #[test]
-fn others_wait_for_a_bounded_number_of_small_messages() {
+fn r10_others_wait_for_a_bounded_number_of_small_messages() {
     // A turn takes 1024 from one client. A few turns, since the system may deliver the others' requests a little late.
     let (messages, _) = longest_wait_beside_a_flood::<EchoToOthers>(FLOOD, b"hello", 2 + 5);
     assert!(messages <= 8 * 1024, "{messages} messages came first");
 }
 
 #[test]
-fn others_wait_for_a_bounded_number_of_bytes() {
+fn r10_others_wait_for_a_bounded_number_of_bytes() {
     // A turn takes 512 KiB from one client.
     let flood = [&[b'x'; 50_000], FLOOD].concat();
     let (_, bytes) = longest_wait_beside_a_flood::<EchoToOthers>(&flood, b"hello", 2 + 5);
@@ -159,10 +113,10 @@ fn others_wait_for_a_bounded_number_of_bytes() {
 }
 
 #[test]
-fn others_wait_for_a_bounded_number_of_broadcasts() {
+fn r13_others_wait_for_a_bounded_number_of_broadcasts() {
     // A turn makes 16,384 deliveries: 82 chats in this room. Without that bound it would be 1024.
     let flood = br#"{"type":"chat","m":"!"}"#;
-    let mut by_hand = ByHand::<Hub>::new();
+    let mut by_hand = ByHand::new(Counting::<Hub>::default());
     let mut members: Vec<TcpStream> = (0..200).map(|_| by_hand.open()).collect();
     let mut flooder = by_hand.open();
     let mut written = 0;
@@ -186,7 +140,7 @@ fn others_wait_for_a_bounded_number_of_broadcasts() {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock);
                 assert!(Instant::now() < deadline, "no chat after {seen} of the flood");
-                by_hand.server.turn().unwrap();
+                by_hand.turn();
             }
         }
     }
@@ -195,8 +149,8 @@ fn others_wait_for_a_bounded_number_of_broadcasts() {
 }
 
 #[test]
-fn a_crowd_at_the_door_does_not_hold_up_those_inside() {
-    let mut by_hand = ByHand::<EchoToOthers>::new();
+fn r6_a_crowd_at_the_door_does_not_hold_up_those_inside() {
+    let mut by_hand = ByHand::new(EchoToOthers);
     let mut inside = by_hand.open();
     let crowd: Vec<TcpStream> = (0..500).map(|_| TcpStream::connect(by_hand.address()).unwrap()).collect();
     inside.write_all(&client_frame(FIN | TEXT, b"hello")).unwrap();
@@ -214,8 +168,8 @@ fn a_crowd_at_the_door_does_not_hold_up_those_inside() {
 }
 
 #[test]
-fn a_crowd_at_the_door_gets_in() {
-    let mut by_hand = ByHand::<EchoToOthers>::new();
+fn r6_a_crowd_at_the_door_gets_in() {
+    let mut by_hand = ByHand::new(EchoToOthers);
     let mut crowd: Vec<TcpStream> = (0..500).map(|_| TcpStream::connect(by_hand.address()).unwrap()).collect();
     for stream in &mut crowd {
         stream.set_nonblocking(true).unwrap();
@@ -227,8 +181,8 @@ fn a_crowd_at_the_door_gets_in() {
 }
 
 #[test]
-fn fifty_converse_while_one_sends_and_receives_at_full_speed() {
-    let server = Running::echo(Limits::default());
+fn r10_fifty_converse_while_one_sends_and_receives_at_full_speed() {
+    let server = Running::echo(Limits { ping_interval: NEVER, ..Limits::default() });
     let flooder = Client::open(server.address());
     let (mut writer, mut reader) = (flooder.writer(), flooder.writer());
     let mut others: Vec<Client> = (0..50).map(|_| Client::open(server.address())).collect();
@@ -262,4 +216,66 @@ fn fifty_converse_while_one_sends_and_receives_at_full_speed() {
         let received = receiving.join().unwrap();
         assert!(received > 0 && received % 7 == 0, "the flood went on as well: {received} bytes");
     });
+}
+
+#[test]
+fn r6_connections_that_fail_while_they_are_accepted_cost_the_next_one_nothing() {
+    let mut by_hand = ByHand::new(EchoToOthers);
+    // ECONNABORTED, EPROTO, EINTR, EPERM (a firewall), ENETDOWN: the listener reports those who wait behind only once.
+    let errors = [103, 71, 4, 1, 100].repeat(20).into_iter().map(io::Error::from_raw_os_error);
+    by_hand.watch.borrow_mut().accept_errors.extend(errors);
+    // A crowd, and then nobody: no later connection wakes the listener for those who wait.
+    let mut crowd: Vec<TcpStream> = (0..100).map(|_| by_hand.connect()).collect();
+    for stream in &mut crowd {
+        stream.write_all(b"\n").unwrap();
+    }
+    for stream in &mut crowd {
+        by_hand.turn_until_received(stream, b"HTTP/1.1 400".len());
+    }
+    assert!(by_hand.watch.borrow().accept_errors.is_empty(), "it met them all");
+}
+
+#[test]
+fn r13_what_many_say_in_one_turn_leaves_in_one_write_for_each_reader() {
+    const CHATS: usize = 50;
+    let mut by_hand = ByHand::new(Hub::default());
+    let mut members: Vec<TcpStream> = (0..101).map(|_| by_hand.open()).collect();
+    let chat = client_frame(FIN | TEXT, br#"{"type":"chat","m":"?"}"#);
+    by_hand.watch.borrow_mut().writes.clear();
+    let (sender, readers) = members.split_first_mut().unwrap();
+    sender.write_all(&chat.repeat(CHATS)).unwrap();
+    for reader in &mut *readers {
+        by_hand.turn_until_received(reader, CHATS * (2 + 23));
+    }
+    let watch = by_hand.watch.borrow();
+    let writes: usize = watch.writes.values().sum();
+    // The system may deliver the chats in a few pieces, each of which is a turn.
+    assert!(writes <= 4 * readers.len(), "{writes} writes of {} frames", CHATS * readers.len());
+    assert_eq!(watch.writes.len(), readers.len(), "the sender hears nothing");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn r13_a_message_that_waits_for_forty_readers_is_held_once() {
+    let mut server = Alone::start(&["serve", "--max-queue", "16MiB", "--ping-interval", "60m"]);
+    let readers: Vec<Client> =
+        (0..40).map(|_| Client::connect_with_small_buffers(server.address()).upgrade()).collect();
+    let mut sender = Client::open(server.address());
+    let mut witness = Client::open(server.address());
+    let chat = |number: usize| format!(r#"{{"type":"chat","n":{number},"m":"{}"}}"#, "x".repeat(500 * KIB));
+    let mut say = |number: usize| {
+        sender.send_text(&chat(number));
+        assert!(witness.text() == chat(number));
+    };
+    say(0);
+    let before = server.resident_bytes();
+    // The system holds some megabytes for each reader; the rest, more than 100 MiB together, is in the server's queues.
+    for number in 1..15 {
+        say(number);
+    }
+    let grown = server.resident_bytes_peak().saturating_sub(before);
+    assert!(grown < 16 * MIB, "{grown} bytes for {} readers", readers.len());
+    server.expect_alive();
+    drop(readers);
+    server.stop();
 }
