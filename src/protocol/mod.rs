@@ -16,6 +16,8 @@
 //! | §8.1 | [`utf8`] | text checked as it arrives, across any cut |
 //! | §10.4 | [`limits`] | every bound: its unit, its default and why |
 //!
+//! [`conformance`] is the other way round: each rule of the RFC, with the code that keeps it and the tests that show it.
+//!
 //! Not here: §4.1 (the client), §5.8 and §9 (no extension is accepted yet), §10.2 (no check of `Origin` yet). §6.1,
 //! sending, is [`Connection::send`]: a message is one frame.
 //!
@@ -23,6 +25,7 @@
 //! [`error`] (one variant per broken rule, and the close code or status that answers it).
 
 pub mod close;
+pub mod conformance;
 pub mod connection;
 pub mod end;
 pub mod error;

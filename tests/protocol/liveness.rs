@@ -36,18 +36,29 @@ fn ping() -> ServerFrame {
 }
 
 #[test]
-fn a_ping_is_sent_at_each_interval_and_not_before() {
+fn a_ping_can_be_brought_forward_once_and_the_others_keep_the_interval() {
     let mut link = Link::open(limits());
-    for round in 0..10 {
-        assert_eq!(link.connection.timer(), Some((Timer::Ping, link.now + seconds(20))), "round {round}");
-        assert_eq!(link.connection.next_timeout(), Some(link.now + seconds(20)));
-        link.advance(seconds(20) - MOMENT);
-        assert_eq!(link.connection.queued_bytes(), 0, "round {round}: it is early");
-        link.advance(MOMENT);
-        assert_eq!(link.take_frames(), [ping()], "round {round}");
-        link.receive(&client_frame(FIN | PONG, b""));
+    link.connection.hasten_ping(seconds(5), link.now);
+    assert_eq!(link.connection.timer(), Some((Timer::HastenedPing, link.now + seconds(5))));
+    link.advance(seconds(5) - MOMENT);
+    assert_eq!(link.connection.queued_bytes(), 0, "it is early");
+    link.advance(MOMENT);
+    assert_eq!(link.take_frames(), [ping()]);
+    for _ in 0..2 {
+        assert_eq!(link.connection.timer(), Some((Timer::Ping, link.now + seconds(20))));
+        link.advance(seconds(20));
+        assert_eq!(link.take_frames(), [ping()]);
     }
-    assert_eq!(link.connection.state(), State::Open);
+    link.advance(seconds(20));
+    assert_eq!(link.connection.end(), Some(&End::HeartbeatTimeout), "three pings, and three intervals after the first");
+
+    let mut link = Link::open(limits());
+    link.advance(seconds(3));
+    link.connection.hasten_ping(Duration::MAX, link.now);
+    assert_eq!(link.connection.next_timeout(), Some(link.now + seconds(17)), "it never comes later than it would");
+    link.connection.close(CloseCode::NORMAL, "", link.now);
+    link.connection.hasten_ping(Duration::ZERO, link.now);
+    assert_eq!(link.connection.timer(), Some((Timer::Close, link.now + seconds(5))), "there is no ping to hasten");
 }
 
 #[test]

@@ -1,58 +1,17 @@
-//! §5.2, §5.4, §5.5.3, §6.1: what goes out, in which order, and what happens when it does not go out.
+//! §5.4, §5.5.3: how what goes out is stored, and what happens when it does not go out. The rules of §6.1 are in
+//! `tests/rfc6455`.
 
 use std::borrow::Cow;
 
 use frameloop::protocol::limits::CONTROL_QUEUE_BYTES_MAX;
-use frameloop::protocol::{CloseCode, End, Limits, Message, SharedFrame, State};
+use frameloop::protocol::{End, Limits, Message, SharedFrame, State};
 
 use crate::Link;
-use crate::wire::{BINARY, CLOSE, FIN, PING, PONG, REQUEST_HEAD, ServerFrame, TEXT, client_frame, server_frames};
-
-/// Lengths around each boundary of the length forms (§5.2), and around those of the send queue.
-const LENGTHS: [usize; 17] =
-    [0, 1, 2, 124, 125, 126, 127, 4095, 4096, 4097, 65_531, 65_532, 65_533, 65_535, 65_536, 65_537, 300_000];
+use crate::wire::{BINARY, FIN, PING, PONG, ServerFrame, TEXT, client_frame, server_frames};
 
 /// Bytes in which no two positions nearby look alike.
 fn payload(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i % 251) as u8).collect()
-}
-
-#[test]
-fn messages_of_all_lengths_are_one_frame_each_whichever_way_they_are_sent() {
-    let mut link = Link::open(Limits::default());
-    for length in LENGTHS {
-        let bytes = payload(length);
-        let text = "x".repeat(length);
-        link.connection.send(Message::binary(&bytes), link.now);
-        link.connection.send(Message::Binary(Cow::Owned(bytes.clone())), link.now);
-        link.connection.send_shared(&SharedFrame::binary(&bytes), link.now);
-        link.connection.send(Message::text(&text), link.now);
-        link.connection.send(Message::Text(Cow::Owned(text.clone())), link.now);
-        link.connection.send_shared(&SharedFrame::text(&text), link.now);
-        let (binary, text) = (ServerFrame::new(BINARY, &bytes), ServerFrame::new(TEXT, text.as_bytes()));
-        let expected = [binary.clone(), binary.clone(), binary, text.clone(), text.clone(), text];
-        assert!(link.take_frames() == expected, "{length} bytes");
-    }
-}
-
-#[test]
-fn messages_stay_in_order_whatever_their_kind_and_however_few_bytes_the_socket_takes() {
-    let expected: Vec<_> = (0..40).map(|i| ServerFrame::new(BINARY, &payload(LENGTHS[i % 10] + i))).collect();
-    for part in [1000, 4096, 65_536, usize::MAX] {
-        let mut link = Link::open(Limits::default());
-        for (i, frame) in expected.iter().enumerate() {
-            match i % 3 {
-                0 => link.connection.send(Message::binary(&frame.payload), link.now),
-                1 => link.connection.send(Message::Binary(Cow::Owned(frame.payload.clone())), link.now),
-                _ => link.connection.send_shared(&SharedFrame::binary(&frame.payload), link.now),
-            };
-        }
-        let mut sent = Vec::new();
-        while link.connection.queued_bytes() > 0 {
-            sent.extend(link.take(part));
-        }
-        assert!(server_frames(&sent) == expected, "{part} bytes at a time");
-    }
 }
 
 #[test]
@@ -144,22 +103,6 @@ fn a_message_larger_than_the_whole_queue_ends_the_connection_too() {
 }
 
 #[test]
-fn a_pong_overtakes_what_waits_at_the_next_frame_boundary() {
-    for taken in [0, 1, 100, 503, 504, 505, 1007, 1008] {
-        let mut link = Link::open(Limits::default());
-        link.connection.send(Message::binary(&payload(500)), link.now);
-        link.connection.send_shared(&SharedFrame::binary(&payload(500)), link.now);
-        link.connection.send(Message::Binary(Cow::Owned(payload(5000))), link.now);
-        let begun = link.take(taken);
-        link.receive(&client_frame(FIN | PING, b"now"));
-        let frames = server_frames(&[begun, link.take(usize::MAX)].concat());
-        let mut expected = [500, 500, 5000].map(|length| ServerFrame::new(BINARY, &payload(length))).to_vec();
-        expected.insert(taken.div_ceil(504), ServerFrame::new(PONG, b"now"));
-        assert!(frames == expected, "after {taken} bytes");
-    }
-}
-
-#[test]
 fn no_cut_between_writes_breaks_a_frame_while_pongs_come_in_between() {
     let mut state = 1_u32;
     let mut random = move |bound: usize| {
@@ -215,39 +158,4 @@ fn pongs_do_not_fill_the_queue_for_data() {
         link.receive(&client_frame(FIN | PING, &[7; 125]));
     }
     assert_eq!(link.connection.state(), State::Open, "a ping never ends the connection");
-}
-
-#[test]
-fn nothing_goes_before_the_response_not_even_a_pong() {
-    let mut link = Link::connecting(Limits::default());
-    link.receive(&[REQUEST_HEAD, &client_frame(FIN | PING, b"early")].concat());
-    link.connection.send(Message::text("welcome"), link.now);
-    let bytes = link.take(usize::MAX);
-    let (status, rest) = crate::wire::server_response(&bytes);
-    let expected = [ServerFrame::new(PONG, b"early"), ServerFrame::new(TEXT, b"welcome")];
-    assert_eq!((status, server_frames(rest)), (101, expected.to_vec()));
-}
-
-#[test]
-fn what_is_sent_before_the_connection_is_open_or_after_its_close_is_dropped() {
-    let send_all = |link: &mut Link| {
-        link.connection.send(Message::text("dropped"), link.now);
-        link.connection.send(Message::Binary(Cow::Owned(payload(100_000))), link.now);
-        link.connection.send_shared(&SharedFrame::text("dropped"), link.now);
-        // Even what the queue could never hold has no effect.
-        link.connection.send(Message::Binary(Cow::Owned(payload(5 << 20))), link.now);
-    };
-    let mut link = Link::connecting(Limits::default());
-    send_all(&mut link);
-    assert_eq!((link.connection.state(), link.connection.queued_bytes()), (State::Connecting, 0));
-
-    let mut link = Link::open(Limits::default());
-    link.connection.close(CloseCode::NORMAL, "", link.now);
-    send_all(&mut link);
-    assert_eq!(link.connection.end(), Some(&End::ClosedByUs(CloseCode::NORMAL)));
-    assert_eq!(link.take_frames(), [ServerFrame::new(CLOSE, &[0x03, 0xe8])]);
-    send_all(&mut link);
-    link.receive(&client_frame(FIN | CLOSE, b""));
-    send_all(&mut link);
-    assert_eq!(link.connection.queued_bytes(), 0, "§5.5.1: no data after a Close frame");
 }

@@ -1,0 +1,57 @@
+//! §9: extensions. This server accepts none, but it reads what is offered.
+
+use std::borrow::Cow;
+
+use frameloop::protocol::HandshakeError;
+
+use crate::request::{Answer, accepted, and, refused};
+
+#[test]
+fn no_extension_is_in_the_response_whatever_the_client_offers() {
+    for offers in [
+        "",
+        "Sec-WebSocket-Extensions: permessage-deflate\r\n",
+        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-webkit-deflate-frame\r\n",
+        "Sec-WebSocket-Extensions: nobody-knows-it; a=b\r\nSec-WebSocket-Extensions: mux\r\n",
+    ] {
+        let answer = Answer::to(&and(offers), &[]);
+        assert_eq!(answer.status, 101, "what is not known is not used, and no reason to refuse: {offers}");
+        assert!(answer.values("Sec-WebSocket-Extensions").is_empty(), "{:?}", answer.lines);
+    }
+}
+
+#[test]
+fn a_list_that_breaks_the_grammar_fails_the_handshake() {
+    for list in ["a;", ";a", "a b", "a;=b", "a;b=", "a;b=c d", "(a)", "a;b=\"", "a=b", "a;b;", "a\u{e9}", "\"a\""] {
+        let answer = refused(&and(&format!("Sec-WebSocket-Extensions: {list}\r\n")), HandshakeError::Extensions, 400);
+        assert!(answer.values("Sec-WebSocket-Accept").is_empty(), "{list}");
+    }
+    refused(&and("Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Extensions: a;\r\n"), HandshakeError::Extensions, 400);
+}
+
+#[test]
+fn the_value_of_a_quoted_parameter_must_be_a_token_once_it_is_unescaped() {
+    for value in ["\"b c\"", "\"\"", "\"b,c\"", "\"b\\\"c\"", "\"b;\"", "\"\\\"", "\"b\\ c\""] {
+        let head = and(&format!("Sec-WebSocket-Extensions: x; a={value}\r\n"));
+        refused(&head, HandshakeError::Extensions, 400);
+    }
+    for (value, unescaped) in [("b", "b"), ("\"b\"", "b"), ("\"\\b\"", "b"), ("\"b\\-\\c\"", "b-c")] {
+        let request = accepted(&and(&format!("Sec-WebSocket-Extensions: x; a={value}\r\n")));
+        assert_eq!(request.extensions()[0].parameters, [("a", Some(Cow::Borrowed(unescaped)))], "{value}");
+    }
+}
+
+/// The example of §9.1, and blanks wherever the "implied *LWS rule" lets them be.
+#[test]
+fn a_list_in_several_lines_is_the_same_as_in_one() {
+    let one = accepted(&and("Sec-WebSocket-Extensions: foo, bar; baz=2\r\n"));
+    for lines in [
+        "Sec-WebSocket-Extensions: foo\r\nSec-WebSocket-Extensions: bar; baz=2\r\n",
+        "Sec-WebSocket-Extensions: foo\r\nX: y\r\nsec-websocket-extensions: bar;baz=2\r\n",
+        "Sec-WebSocket-Extensions:  foo ,\t bar ; baz = 2 \r\n",
+    ] {
+        assert_eq!(accepted(&and(lines)).extensions(), one.extensions(), "{lines:?}");
+    }
+    let names: Vec<&str> = one.extensions().iter().map(|offer| offer.name).collect();
+    assert_eq!(names, ["foo", "bar"], "the order is significant");
+}
