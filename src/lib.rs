@@ -46,7 +46,10 @@
 //! | [`server`] | the event loop: `mio` lives only here |
 //! | [`protocol`] | RFC 6455 and nothing else. Pure: bytes and an `Instant` in, events and bytes out |
 //!
+//! Beside them, with the feature `test-support`: `test_support`, what must hold for any bytes whatever, for fuzzing.
+//!
 //! Whoever wants to know how RFC 6455 works begins at [`protocol`], which has a table from its sections to the files.
+//! [`protocol::conformance`] has a row for each rule of the RFC: its code and its tests.
 //! Citations are `§5.5` for RFC 6455, and `RFC 9112 §2.2` for others; `grep -rn '§5.5' src tests` shows a rule, its
 //! code and its tests together.
 
@@ -56,3 +59,5 @@
 pub mod chat;
 pub mod protocol;
 pub mod server;
+#[cfg(feature = "test-support")]
+pub mod test_support;

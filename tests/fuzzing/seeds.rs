@@ -1,0 +1,172 @@
+//! The seeds: what a fuzzer begins with.
+
+use crate::corpus::corpus;
+use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, REQUEST_HEAD, TEXT, client_frame, close_payload};
+
+/// The seeds of a target, by the names of their files.
+pub(crate) type Seeds = Vec<(String, Vec<u8>)>;
+
+/// The seeds of each target.
+pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
+    vec![
+        ("chat", chat()),
+        ("close_payload", close_payloads()),
+        ("connection", streams(&[0, 1, 0, 7])),
+        ("differential", [streams(&[7]), differences()].concat()),
+        ("frame_header", frame_headers()),
+        ("handshake", heads()),
+        ("lifecycle", lifecycles()),
+        ("mask", masks()),
+        ("utf8", texts()),
+        ("wire", json()),
+    ]
+}
+
+/// Frames longer than that teach a fuzzer nothing that shorter ones do not.
+const STREAM_BYTES_MAX: usize = 300;
+
+fn named(seeds: &[(&str, &[u8])]) -> Seeds {
+    seeds.iter().map(|&(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
+}
+
+/// The streams of `tests/cuts` behind their request, each behind `choices`.
+fn streams(choices: &[u8]) -> Seeds {
+    let frames = corpus().into_iter().filter_map(|stream| {
+        let frames = stream.bytes.strip_prefix(REQUEST_HEAD)?;
+        (1..=STREAM_BYTES_MAX).contains(&frames.len()).then(|| (file_name(&stream.name), [choices, frames].concat()))
+    });
+    // Each rule has many streams there; a fuzzer finds the neighbours by itself.
+    frames.step_by(5).collect()
+}
+
+/// The request heads of `tests/cuts`.
+fn heads() -> Seeds {
+    let heads = corpus().into_iter().filter(|stream| !stream.bytes.starts_with(REQUEST_HEAD));
+    let heads = heads.filter(|stream| stream.bytes.len() <= 2 * STREAM_BYTES_MAX);
+    let mut seeds: Vec<_> = heads.map(|stream| (file_name(&stream.name), [&[3], &stream.bytes[..]].concat())).collect();
+    seeds.push(("the_example_of_1_3".to_owned(), [&[0], REQUEST_HEAD].concat()));
+    seeds
+}
+
+fn file_name(name: &str) -> String {
+    let mut file: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    file.make_ascii_lowercase();
+    file.truncate(80);
+    file
+}
+
+/// §5.7, and the edges of the length's three forms.
+fn frame_headers() -> Seeds {
+    named(&[
+        ("hello", b"\x81\x05Hello"),
+        ("hello_masked", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
+        ("hel", b"\x01\x03Hel"),
+        ("lo", b"\x80\x02lo"),
+        ("ping", b"\x89\x05Hello"),
+        ("pong_masked", b"\x8a\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
+        ("binary_256", b"\x82\x7e\x01\x00"),
+        ("binary_64_kib", b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+        ("length_125", b"\x82\xfd\x01\x02\x03\x04"),
+        ("length_125_not_shortest", b"\x82\xfe\x00\x7d\x01\x02\x03\x04"),
+        ("length_65535_not_shortest", b"\x82\xff\x00\x00\x00\x00\x00\x00\xff\xff\x01\x02\x03\x04"),
+        ("length_top_bit", b"\x82\xff\x80\x00\x00\x00\x00\x00\x00\x00\x01\x02\x03\x04"),
+        ("rsv1", b"\xc1\x80\x01\x02\x03\x04"),
+        ("opcode_3", b"\x83\x80"),
+        ("ping_126", b"\x89\x7e"),
+        ("ping_without_fin", b"\x09\x00"),
+    ])
+}
+
+fn masks() -> Seeds {
+    named(&[
+        ("hello", b"\x37\xfa\x21\x3d\x00\x00\x00\x7f\x9f\x4d\x51\x58"),
+        ("offset_3", b"\x37\xfa\x21\x3d\x03\x01\x05the quick brown fox jumps over the lazy dog"),
+    ])
+}
+
+fn texts() -> Seeds {
+    named(&[
+        ("all_lengths", "\u{1}aé€𐍈\u{10ffff}".as_bytes()),
+        ("single_bytes", "\u{0}κόσμε".as_bytes()),
+        ("surrogate", b"\x05a\xed\xa0\x80"),
+        ("overlong", b"\x05\xc0\xaf"),
+        ("too_large", b"\x05\xf4\x90\x80\x80"),
+        ("cut", b"\x05ab\xe2\x82"),
+        ("broken_off", b"\x00\xe2\x82a"),
+    ])
+}
+
+fn close_payloads() -> Seeds {
+    let long = close_payload(1000, &"€".repeat(41));
+    named(&[
+        ("empty", b""),
+        ("one_byte", b"\x03"),
+        ("normal", &close_payload(1000, "bye")),
+        ("no_status", &close_payload(1005, "")),
+        ("private", &close_payload(4999, "é")),
+        ("bad_reason", b"\x03\xe8\xff"),
+        ("long", &long),
+    ])
+}
+
+/// What no stream of `tests/cuts` shows.
+fn differences() -> Seeds {
+    let with_cuts = |frames: &[&[u8]]| [&[7], &frames.concat()[..]].concat();
+    let bad_gateway = client_frame(FIN | CLOSE, &close_payload(1014, ""));
+    let bad_reason_and_code = client_frame(FIN | CLOSE, b"\x03\xed\xff");
+    let control_too_long = [0x89, 0xfe, 0x7f, 0xff, 0, 0, 0, 0];
+    named(&[
+        ("code_1014", &with_cuts(&[&bad_gateway])),
+        ("bad_code_and_bad_reason", &with_cuts(&[&bad_reason_and_code])),
+        ("ping_of_32_kib", &with_cuts(&[&control_too_long])),
+        ("half_a_frame_with_a_bad_bit", &with_cuts(&[&[0xc1]])),
+        ("length_not_shortest", &with_cuts(&[&[0x82, 0xfe, 0, 1, 0, 0, 0, 0, b'x']])),
+    ])
+}
+
+/// Steps of `lifecycle`: a first byte that opens the connection, then a number and its choices each.
+fn lifecycles() -> Seeds {
+    let frame = |first: u8, payload: &[u8]| {
+        let frame = client_frame(first, payload);
+        [&[0, frame.len() as u8], &frame[..]].concat()
+    };
+    let fragments =
+        [&[1][..], &frame(TEXT, b"Hel"), &frame(FIN | PING, b"p"), &frame(FIN | CONTINUATION, b"lo"), &[9]].concat();
+    named(&[
+        ("fragments_and_a_ping", &fragments),
+        ("send_then_part_of_it_is_taken", &[&[1, 5, b'x', 2, 0, 7, 0, 50, 6, 3, b'y', 9][..], &[9]].concat()),
+        ("close_while_much_waits", &[&[1, 9, 5, 1, 9, 9, 7, 0, 9, 11, 2][..], &frame(FIN | CLOSE, b""), &[9]].concat()),
+        ("silence", &[1, 9, 10, 15, 1, 10, 15, 1, 10, 15, 1, 10, 15, 1, 10, 15, 1]),
+        (
+            "a_broken_rule_behind_our_close",
+            &[&[1, 5, 1, 9, 9, 7, 0, 9, 11, 2][..], &frame(BINARY, b""), &frame(BINARY, b"")].concat(),
+        ),
+        ("frames_of_the_target", &[1, 2, 0, 5, b'a', 1, 2, 3, 4, 0, 2, 1, 200, b'b', 0, 0, 0, 0, 0, 9, 11, 0]),
+    ])
+}
+
+/// Pairs of a deed and who does it.
+fn chat() -> Seeds {
+    named(&[
+        ("three_talk", &[0, 0, 0, 0, 0, 0, 6, 0, 6, 1, 6, 2, 2, 1, 6, 0]),
+        ("binary_then_gone", &[0, 0, 0, 0, 3, 1, 6, 0, 4, 0, 6, 0]),
+        ("own_words", b"\x00\x00\x00\x00\x05\x00\x20{\"type\":\"chat\",\"msg\":\"hi\"}      \x05\x01\x04oops"),
+    ])
+}
+
+fn json() -> Seeds {
+    named(&[
+        ("chat", br#"{"type":"chat","msg":"hi"}"#),
+        ("large_number", br#"{"type":"chat","n":1e400,"m":-0.10}"#),
+        ("escapes", br#"{"\u0074ype":"ch\u0061t","msg":"\ud83d\ude00\n"}"#),
+        ("half_a_pair", br#"{"type":"chat","msg":"\ud83d"}"#),
+        ("twice", br#"{"type":"chat","a":1,"a":2}"#),
+        ("nested", br#"{"type":"chat","a":[[[[{"b":[1,2,null,true,false]}]]]]}"#),
+        ("unknown", br#"{"type":"shout"}"#),
+        ("no_type", br#"{"msg":"hi"}"#),
+        ("type_is_a_number", br#"{"type":1}"#),
+        ("array", b"[]"),
+        ("trailing", br#"{"type":"chat"} x"#),
+        ("byte_order_mark", "\u{feff}{}".as_bytes()),
+    ])
+}
