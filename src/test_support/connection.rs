@@ -182,6 +182,7 @@ pub fn lifecycle(data: &[u8]) {
                 0 => connection.receive_eof(now),
                 1 => connection.abort(now),
                 2 | 3 => connection.close(CloseCode::GOING_AWAY, "bye", now),
+                4 | 5 => connection.hasten_ping(source.duration(), now),
                 _ => {}
             },
         }
