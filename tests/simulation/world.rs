@@ -1,284 +1,389 @@
-//! A network and a clock that obey a seed: the other half of the server's two traits.
+//! A network and a clock that obey a seed.
 //!
 //! Edge-triggered like the real one: a socket is reported once when bytes arrive, when its end arrives, or when there is
-//! room again after a write that did not fit.
+//! room again after a write that did not fit. Time passes in a poll only while nothing is ready; otherwise only the seed
+//! makes it pass, between two turns.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind, IoSlice};
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use frameloop::server::net::{Net, Ready, Transport};
+use frameloop::server::net::Ready;
 
-/// A small generator of numbers that a seed decides (xorshift64*).
-pub(crate) struct Random(u64);
+use super::random::Random;
+use super::socket::Socket;
 
-impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % bound.max(1)
-    }
-
-    /// True once in `count` times.
-    pub(crate) fn one_in(&mut self, count: usize) -> bool {
-        self.below(count) == 0
-    }
+/// How often each fault comes: once in so many calls, 0 is never.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Faults {
+    interrupted: usize,
+    would_block: usize,
+    cut_read: usize,
+    cut_write: usize,
+    /// Something is ready, and a poll does not say so yet.
+    unreported: usize,
+    /// A poll says that something is ready, and it is not.
+    spurious: usize,
+    accept: usize,
+    register: usize,
+    shutdown: usize,
+    /// What the client sends is a while on its way.
+    delay: usize,
 }
 
-/// One connection, as the wire sees it.
-#[derive(Debug, Default)]
-pub(crate) struct Socket {
-    /// Arrived at the server and not read.
-    pub(crate) inbound: VecDeque<u8>,
-    /// The client has ended its side.
-    pub(crate) client_eof: bool,
-    pub(crate) is_reset: bool,
-    /// Written by the server and not read by the client.
-    pub(crate) outbound: VecDeque<u8>,
-    pub(crate) capacity: usize,
-    /// The server has ended its side.
-    pub(crate) server_eof: bool,
-    pub(crate) is_dropped: bool,
-    /// The key by which the server knows it, from its registration until its end.
-    pub(crate) key: Option<usize>,
-    readable: bool,
-    writable: bool,
-    /// The server offered more than there was room for, and waits.
-    pub(crate) is_write_blocked: bool,
-    /// Turns in which something was there to read and was not read.
-    pub(crate) turns_unread: usize,
-}
-
-impl Socket {
-    fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.outbound.len())
-    }
-
-    /// More arrived, or the end: an edge.
-    pub(crate) fn arrived(&mut self) {
-        self.readable = true;
+impl Faults {
+    /// Each seed has faults of its own, so that some runs are full of one kind and free of another.
+    pub(crate) fn random(random: &mut Random) -> Faults {
+        let mut often = || random.pick(&[0, 3, 10, 40]);
+        let (interrupted, would_block, cut_read, cut_write) = (often(), often(), often(), often());
+        let (unreported, spurious, delay) = (often(), often(), often());
+        let mut seldom = || random.pick(&[0, 0, 20, 100]);
+        let (accept, register, shutdown) = (seldom(), seldom(), seldom());
+        Faults {
+            interrupted,
+            would_block,
+            cut_read,
+            cut_write,
+            unreported,
+            spurious,
+            accept,
+            register,
+            shutdown,
+            delay,
+        }
     }
 }
 
 pub(crate) struct World {
     pub(crate) now: Instant,
+    /// The time that the server has for this turn.
+    pub(crate) turn_now: Instant,
     pub(crate) random: Random,
+    pub(crate) faults: Faults,
     pub(crate) sockets: Vec<Socket>,
+    /// Those that the server has accepted and not dropped.
+    pub(crate) live: Vec<usize>,
     /// Connections that the server has not accepted.
-    backlog: VecDeque<usize>,
-    backlog_edge: bool,
+    pub(crate) backlog: VecDeque<usize>,
+    has_backlog_edge: bool,
     pub(crate) stops: usize,
-    pub(crate) is_listening: bool,
-    /// Without faults everything goes through at once.
-    pub(crate) has_faults: bool,
+    /// When the server heard of the first of them.
+    pub(crate) stopped_at: Option<Instant>,
     /// The next attempts to accept find no descriptor.
     pub(crate) descriptor_shortage: usize,
+    /// Then there is one in reserve, to tell a peer so.
+    pub(crate) has_spare: bool,
+    /// At most so much time passes in one poll.
+    pub(crate) wait_max: Duration,
+    /// What the server last asked to wait.
+    pub(crate) poll_timeout: Option<Duration>,
+    /// What the last poll found.
+    pub(crate) reported: Vec<Ready>,
+    /// Something came of this turn.
+    pub(crate) has_progress: bool,
+    /// Turns without waiting and without any use, one after the other.
+    useless_turns: usize,
+    /// All that happened, in one number.
+    pub(crate) trace: u64,
 }
 
 pub(crate) type Shared = Rc<RefCell<World>>;
 
 impl World {
     pub(crate) fn new(seed: u64) -> World {
+        let mut random = Random::new(seed);
+        let faults = Faults::random(&mut random);
+        let now = Instant::now();
         World {
-            now: Instant::now(),
-            random: Random::new(seed),
+            now,
+            turn_now: now,
+            random,
+            faults,
             sockets: Vec::new(),
+            live: Vec::new(),
             backlog: VecDeque::new(),
-            backlog_edge: false,
+            has_backlog_edge: false,
             stops: 0,
-            is_listening: true,
-            has_faults: true,
+            stopped_at: None,
             descriptor_shortage: 0,
+            has_spare: true,
+            wait_max: Duration::from_secs(20),
+            poll_timeout: None,
+            reported: Vec::new(),
+            has_progress: false,
+            useless_turns: 0,
+            trace: 0,
         }
     }
 
     /// A client connects. Its index is also its port.
-    pub(crate) fn connect(&mut self) -> usize {
-        let capacity = 1 + self.random.below(60_000);
-        self.sockets.push(Socket { capacity, ..Socket::default() });
+    pub(crate) fn connect(&mut self, head_bytes: usize) -> usize {
+        let most = if self.random.one_in(4) { 300 } else { 60_000 };
+        let capacity = 50 + self.random.below(most);
+        self.sockets.push(Socket::new(capacity, head_bytes));
         self.backlog.push_back(self.sockets.len() - 1);
-        self.backlog_edge = true;
+        self.has_backlog_edge = true;
         self.sockets.len() - 1
     }
 
-    fn fault(&mut self, one_in: usize) -> bool {
-        self.has_faults && self.random.one_in(one_in)
+    /// Whether what a client sends now is a while on its way.
+    pub(crate) fn has_delay(&mut self) -> bool {
+        self.fault(|faults| faults.delay)
     }
 
-    fn accept(&mut self) -> io::Result<usize> {
-        if self.fault(20) {
-            return Err(ErrorKind::ConnectionAborted.into());
-        }
-        if self.fault(20) {
-            return Err(io::Error::from_raw_os_error(71)); // EPROTO
-        }
-        self.backlog.pop_front().ok_or_else(|| ErrorKind::WouldBlock.into())
+    fn fault(&mut self, one_in: impl Fn(&Faults) -> usize) -> bool {
+        self.random.one_in(one_in(&self.faults))
     }
 
-    fn write(&mut self, index: usize, offered: usize) -> io::Result<usize> {
-        if self.fault(50) {
+    fn note(&mut self, what: usize, index: usize, count: usize) {
+        for number in [what, index, count] {
+            self.trace = (self.trace ^ number as u64).wrapping_mul(0x0100_0000_01b3).rotate_left(5);
+        }
+    }
+
+    /// The clock, which never stands quite still.
+    pub(crate) fn tell_time(&mut self) -> Instant {
+        self.now += self.random.up_to(Duration::from_micros(300));
+        self.turn_now = self.now;
+        self.now
+    }
+
+    // ---- the poll
+
+    pub(crate) fn poll(&mut self, timeout: Option<Duration>) {
+        self.watch_for_spinning(timeout);
+        self.poll_timeout = timeout;
+        self.reported.clear();
+        let timeout = timeout.unwrap_or(self.wait_max).min(self.wait_max);
+        if self.fault(|faults| faults.interrupted) {
+            self.now += self.random.up_to(timeout);
+            return;
+        }
+        if self.report() {
+            return;
+        }
+        let arrivals = self.live.iter().filter_map(|&index| self.sockets[index].next_arrival());
+        let wait = arrivals.min().map_or(timeout, |at| timeout.min(at.saturating_duration_since(self.now)));
+        self.now += wait;
+        self.report();
+    }
+
+    /// A server that neither waits nor gets anything done must not go on so.
+    fn watch_for_spinning(&mut self, timeout: Option<Duration>) {
+        let is_useless = timeout == Some(Duration::ZERO) && !self.has_progress && self.reported.is_empty();
+        self.useless_turns = if is_useless { self.useless_turns + 1 } else { 0 };
+        assert!(self.useless_turns < USELESS_TURNS_MAX, "the server spins");
+        self.has_progress = false;
+    }
+
+    /// Collects what is ready, or a part of it. Returns whether anything was.
+    fn report(&mut self) -> bool {
+        if self.stops > 0 {
+            self.reported.push(Ready::Stop);
+        }
+        if self.has_backlog_edge {
+            self.has_backlog_edge = false;
+            self.reported.push(Ready::Listener(0));
+        }
+        let mut is_anything_ready = !self.reported.is_empty();
+        let sockets = &self.sockets;
+        self.live.retain(|&index| !sockets[index].is_dropped());
+        let first = self.random.below(self.live.len());
+        for position in 0..self.live.len() {
+            let index = self.live[(first + position) % self.live.len()];
+            let is_spurious = self.fault(|faults| faults.spurious * 10);
+            let is_unreported = self.fault(|faults| faults.unreported);
+            let socket = &mut self.sockets[index];
+            socket.arrive(self.now);
+            let Some(key) = socket.key else { continue };
+            let is_writable = socket.has_writable_edge();
+            if !socket.readable && !is_writable && !is_spurious {
+                continue;
+            }
+            is_anything_ready = true;
+            if is_unreported {
+                continue;
+            }
+            let is_readable = socket.readable || is_spurious || (socket.has_input() && self.random.one_in(2));
+            let is_read_closed = is_readable && (socket.client_eof || socket.is_reset);
+            self.reported.push(Ready::Peer { key, is_readable, is_read_closed, is_writable });
+            socket.readable &= !is_readable;
+            if is_writable {
+                (socket.writable, socket.is_write_blocked) = (false, false);
+            }
+            socket.owes_read |= is_readable;
+            socket.is_read_closed_reported |= is_read_closed;
+            self.note(1, index, usize::from(is_readable) * 4 + usize::from(is_writable));
+        }
+        is_anything_ready
+    }
+
+    // ---- the calls
+
+    pub(crate) fn accept(&mut self) -> io::Result<usize> {
+        if self.fault(|faults| faults.interrupted) {
             return Err(ErrorKind::Interrupted.into());
         }
-        let mut takes = offered.min(self.sockets[index].room());
-        if self.fault(4) {
-            takes = self.random.below(takes + 1);
+        if self.fault(|faults| faults.would_block) {
+            self.has_backlog_edge = !self.backlog.is_empty();
+            return Err(ErrorKind::WouldBlock.into());
         }
+        if self.fault(|faults| faults.accept) {
+            let errno = self.random.pick(&[ECONNABORTED, EPROTO, EPERM, ENOMEM]);
+            if errno == ECONNABORTED
+                && let Some(index) = self.backlog.pop_front()
+            {
+                self.sockets[index].reset(false);
+                self.sockets[index].dropped_at = Some(self.now);
+            }
+            return Err(io::Error::from_raw_os_error(errno));
+        }
+        let index = self.backlog.pop_front().ok_or(ErrorKind::WouldBlock)?;
+        self.has_progress = true;
+        self.note(2, index, 0);
+        self.sockets[index].accepted_at = Some(self.now);
+        self.sockets[index].arrive(self.now);
+        self.live.push(index);
+        Ok(index)
+    }
+
+    pub(crate) fn register(&mut self, index: usize, key: usize) -> io::Result<()> {
+        if self.fault(|faults| faults.register) {
+            return Err(io::Error::from_raw_os_error(ENOSPC));
+        }
+        let used = self.live.iter().find(|&&other| self.sockets[other].key == Some(key));
+        assert!(used.is_none(), "two peers with the key {key}");
         let socket = &mut self.sockets[index];
-        assert!(!socket.server_eof, "the server writes after it ended its side");
-        if socket.is_reset {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        socket.is_write_blocked = takes < offered;
-        if takes == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(takes) }
-    }
-}
-
-/// The server's view of the world.
-pub(crate) struct SimNet(pub(crate) Shared);
-
-impl Net for SimNet {
-    type Transport = SimTransport;
-
-    fn poll(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
-        let mut world = self.0.borrow_mut();
-        if world.stops > 0 {
-            ready.push(Ready::Stop);
-        }
-        if world.backlog_edge {
-            world.backlog_edge = false;
-            ready.push(Ready::Listener(0));
-        }
-        for index in 0..world.sockets.len() {
-            let is_late = world.fault(3);
-            let socket = &mut world.sockets[index];
-            if socket.is_write_blocked && (socket.room() > 0 || socket.is_reset) && !is_late {
-                socket.is_write_blocked = false;
-                socket.writable = true;
-            }
-            let Some(key) = socket.key.filter(|_| !is_late && !socket.is_dropped) else { continue };
-            if socket.readable || socket.writable {
-                ready.push(Ready::Peer {
-                    key,
-                    is_readable: socket.readable,
-                    is_read_closed: socket.readable && (socket.client_eof || socket.is_reset),
-                    is_writable: socket.writable,
-                });
-                (socket.readable, socket.writable) = (false, false);
-            }
-        }
-        if ready.is_empty() {
-            let pass = timeout.unwrap_or(Duration::from_millis(10));
-            // While all is calm time goes slowly, so that pings do not keep everybody busy.
-            let most = if world.has_faults { Duration::from_secs(20) } else { Duration::from_millis(10) };
-            world.now += pass.min(most);
-        }
-        Ok(())
-    }
-
-    fn now(&mut self) -> Instant {
-        self.0.borrow().now
-    }
-
-    fn accept(&mut self, _listener: usize) -> io::Result<(SimTransport, SocketAddr)> {
-        let mut world = self.0.borrow_mut();
-        if world.descriptor_shortage > 0 {
-            world.descriptor_shortage -= 1;
-            return Err(io::Error::from_raw_os_error(24)); // EMFILE
-        }
-        let index = world.accept()?;
-        Ok((SimTransport { world: self.0.clone(), index }, SocketAddr::from(([127, 0, 0, 1], index as u16))))
-    }
-
-    fn refuse_next(&mut self, _listener: usize, refuse: impl FnOnce(SimTransport)) -> io::Result<SocketAddr> {
-        if self.0.borrow_mut().fault(2) {
-            return Err(ErrorKind::OutOfMemory.into());
-        }
-        let index = self.0.borrow_mut().accept()?;
-        refuse(SimTransport { world: self.0.clone(), index });
-        Ok(SocketAddr::from(([127, 0, 0, 1], index as u16)))
-    }
-
-    fn register(&mut self, transport: &mut SimTransport, key: usize) -> io::Result<()> {
-        let mut world = self.0.borrow_mut();
-        let socket = &mut world.sockets[transport.index];
         socket.key = Some(key);
         // As epoll does: what is there at registration is an edge.
-        socket.readable = !socket.inbound.is_empty() || socket.client_eof || socket.is_reset;
+        socket.readable = socket.has_input();
         socket.writable = true;
         Ok(())
     }
 
-    fn stop_requests(&mut self) -> usize {
-        std::mem::take(&mut self.0.borrow_mut().stops)
-    }
-
-    fn stop_listening(&mut self) {
-        let mut world = self.0.borrow_mut();
-        world.is_listening = false;
-        for index in std::mem::take(&mut world.backlog) {
-            world.sockets[index].is_reset = true;
-            world.sockets[index].is_dropped = true;
-        }
-    }
-}
-
-pub(crate) struct SimTransport {
-    world: Shared,
-    index: usize,
-}
-
-impl Transport for SimTransport {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut world = self.world.borrow_mut();
-        if world.fault(50) {
+    pub(crate) fn read(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.fault(|faults| faults.interrupted) {
             return Err(ErrorKind::Interrupted.into());
         }
-        let socket = &mut world.sockets[self.index];
-        socket.turns_unread = 0;
-        if socket.is_reset {
+        let is_blocked = self.fault(|faults| faults.would_block);
+        let is_cut = self.fault(|faults| faults.cut_read);
+        let cut = self.random.below(self.sockets[index].inbound.len());
+        let socket = &mut self.sockets[index];
+        socket.owes_read = false;
+        if socket.inbound.is_empty() && socket.is_reset {
             return Err(ErrorKind::ConnectionReset.into());
         }
-        let count = buffer.len().min(socket.inbound.len());
-        if count == 0 {
-            return if socket.client_eof { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) };
+        if socket.inbound.is_empty() && socket.client_eof {
+            return Ok(0);
         }
-        for (to, from) in buffer.iter_mut().zip(socket.inbound.drain(..count)) {
-            *to = from;
+        if socket.inbound.is_empty() || is_blocked {
+            socket.came_just_now(self.now);
+            return Err(ErrorKind::WouldBlock.into());
         }
+        let mut count = buffer.len().min(socket.inbound.len());
+        if is_cut {
+            count = count.min(1 + cut);
+            socket.came_just_now(self.now);
+        }
+        let (front, back) = socket.inbound.as_slices();
+        let front = &front[..count.min(front.len())];
+        buffer[..front.len()].copy_from_slice(front);
+        buffer[front.len()..count].copy_from_slice(&back[..count - front.len()]);
+        socket.inbound.drain(..count);
+        socket.last_read_at = Some(self.now);
+        socket.last_read_bytes = count;
+        socket.owes_read = count == buffer.len() || socket.is_read_closed_reported;
+        self.has_progress = true;
+        self.note(3, index, count);
         Ok(count)
     }
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut world = self.world.borrow_mut();
-        let takes = world.write(self.index, bytes.len())?;
-        world.sockets[self.index].outbound.extend(&bytes[..takes]);
-        Ok(takes)
+    pub(crate) fn write(&mut self, index: usize, slices: &[&[u8]]) -> io::Result<usize> {
+        if self.fault(|faults| faults.interrupted) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        let offered = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        assert!(offered > 0, "a write of nothing");
+        let is_blocked = self.fault(|faults| faults.would_block);
+        let is_cut = self.fault(|faults| faults.cut_write);
+        let socket = &mut self.sockets[index];
+        assert!(!socket.server_eof, "the server writes after it ended its side");
+        if socket.is_reset {
+            return Err(self.random.pick(&[ErrorKind::BrokenPipe, ErrorKind::ConnectionReset]).into());
+        }
+        let mut takes = if socket.is_deaf { offered } else { offered.min(socket.room()) };
+        if is_cut || is_blocked {
+            takes = if is_blocked { 0 } else { self.random.below(takes + 1) };
+        }
+        let mut left = takes;
+        for slice in slices {
+            let part = left.min(slice.len());
+            socket.outbound.extend(&slice[..part]);
+            left -= part;
+        }
+        socket.taken_in_turn += takes;
+        socket.first_write.get_or_insert(takes);
+        if takes < offered {
+            socket.is_write_blocked = true;
+            if takes > 0 || socket.stuck_since.is_none() {
+                socket.stuck_since = Some(self.turn_now);
+            }
+        } else {
+            socket.stuck_since = None;
+        }
+        if socket.is_deaf && takes > 0 {
+            socket.reset(false);
+        }
+        self.has_progress |= takes > 0;
+        self.note(4, index, takes);
+        if takes == 0 { Err(ErrorKind::WouldBlock.into()) } else { Ok(takes) }
     }
 
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        assert!(slices.iter().all(|slice| !slice.is_empty()), "an empty slice is wasted");
-        self.write(&slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>())
+    pub(crate) fn shutdown_write(&mut self, index: usize) -> io::Result<()> {
+        let is_gone = self.fault(|faults| faults.shutdown);
+        let socket = &mut self.sockets[index];
+        assert!(!socket.server_eof, "the server ends its side twice");
+        socket.server_eof = true;
+        if is_gone {
+            socket.reset(true);
+        }
+        if socket.is_reset { Err(ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
 
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.world.borrow_mut().sockets[self.index].server_eof = true;
-        Ok(())
+    pub(crate) fn stop_requests(&mut self) -> usize {
+        self.stopped_at.get_or_insert(self.turn_now);
+        std::mem::take(&mut self.stops)
+    }
+
+    pub(crate) fn stop_listening(&mut self) {
+        while let Some(index) = self.backlog.pop_front() {
+            self.sockets[index].reset(false);
+            self.sockets[index].dropped_at = Some(self.now);
+        }
+    }
+
+    pub(crate) fn drop_transport(&mut self, index: usize) {
+        let is_lost = self.random.one_in(2);
+        let socket = &mut self.sockets[index];
+        socket.dropped_at = Some(self.turn_now);
+        socket.key = None;
+        // Bytes that nobody read make the system reset the connection, and what the client had not read may be lost.
+        if !socket.inbound.is_empty() && is_lost {
+            socket.outbound.clear();
+        }
+        self.has_progress = true;
+        self.note(5, index, 0);
     }
 }
 
-impl Drop for SimTransport {
-    fn drop(&mut self) {
-        let mut world = self.world.borrow_mut();
-        world.sockets[self.index].is_dropped = true;
-        world.sockets[self.index].key = None;
-    }
-}
+/// A turn may find nothing by a fault, and the next one too; but it does not go on so.
+const USELESS_TURNS_MAX: usize = 20;
+
+// What Linux says when a connection is gone, broken or forbidden, and when it lacks memory, room or descriptors.
+const EPERM: i32 = 1;
+const ENOMEM: i32 = 12;
+const ENOSPC: i32 = 28;
+const EPROTO: i32 = 71;
+const ECONNABORTED: i32 = 103;
