@@ -300,7 +300,8 @@ impl Connection {
 
     // ---- commands
 
-    /// Accepts the request, with one of our own subprotocols or none (§4.2.2).
+    /// Accepts the request, with one of our own subprotocols or none (§4.2.2). Whoever does not decide at once asks for
+    /// the [state](Connection::state) first: a request whose time is over has been refused.
     ///
     /// # Panics
     /// If no request waits for its answer, or the subprotocol is no token: a bug of the caller.
@@ -314,7 +315,7 @@ impl Connection {
     /// Refuses the request: an HTTP response, and the end (§4.2.2). Nothing that follows it is looked at.
     ///
     /// # Panics
-    /// If the connection is open already: a bug of the caller.
+    /// If the connection is open or closed already: a bug of the caller.
     pub fn reject(&mut self, error: HandshakeError, now: Instant) {
         assert!(self.state == State::Connecting, "only a request can be refused");
         self.queue.push_response(encode_rejection(&error));
@@ -384,6 +385,9 @@ impl Connection {
     }
 
     /// The socket took the first `count` bytes of [`outgoing`](Connection::outgoing); 0 means that it takes none now.
+    ///
+    /// # Panics
+    /// If `count` is more than [waits](Connection::queued_bytes): a bug of the caller.
     #[inline]
     pub fn sent(&mut self, count: usize, now: Instant) {
         if count > 0 && self.queue.stuck_since().is_some() {

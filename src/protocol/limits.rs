@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// The bounds of one connection. One value is shared by all connections of a server. Times of more than a year count
-/// as a year.
+/// as a year, and those of less than a millisecond as a millisecond.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of one message, all its fragments together (default 1 MiB).
@@ -50,9 +50,10 @@ impl Default for Limits {
     }
 }
 
-/// The end of a wait. One of more than a year counts as a year, so that no sum can overflow.
+/// The end of a wait. One of more than a year counts as a year, so that no sum can overflow; and none is over at once,
+/// so that whoever does what is due always comes to an end.
 pub(super) fn deadline(now: Instant, wait: Duration) -> Instant {
-    now + wait.min(WAIT_MAX)
+    now + wait.clamp(WAIT_MIN, WAIT_MAX)
 }
 
 impl Limits {
@@ -79,4 +80,5 @@ pub const CONTROL_QUEUE_BYTES_MAX: usize = 16 * 1024;
 /// The most that [`Limits::queue_bytes_paused`] can be: 1 MiB.
 const QUEUE_BYTES_PAUSED_MAX: usize = 1024 * 1024;
 
+const WAIT_MIN: Duration = Duration::from_millis(1);
 const WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -86,15 +86,16 @@ pub fn chat(data: &[u8]) {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     let request = Request::parse(request).expect("it keeps all rules");
     let (mut members, mut closing): (Vec<ConnId>, Vec<ConnId>) = (Vec::new(), Vec::new());
-    let (mut sessions, mut connected) = (HashSet::new(), 0);
+    let (mut sessions, mut said) = (HashSet::new(), 0);
     while !source.is_empty() {
         let mut post = Post::default();
         let (deed, who) = (source.byte(), usize::from(source.byte()));
         let member = (!members.is_empty()).then(|| members[who % members.len().max(1)]);
         match (deed % 8, member) {
             (0 | 1, _) | (_, None) => {
-                let id = ConnId::for_test(connected);
-                connected += 1;
+                // The lowest that is free: keys are used again.
+                let is_free = |id: &ConnId| !members.contains(id) && !closing.contains(id);
+                let id = (0..).map(ConnId::for_test).find(is_free).expect("there are more than members");
                 hub.on_open(id, &request, &mut post);
                 assert!(post.sent.is_empty() && post.closed.is_empty(), "P1: nothing is sent unasked");
                 assert!(sessions.insert(hub.session(id).expect("it has a session")), "no two are the same");
@@ -123,7 +124,8 @@ pub fn chat(data: &[u8]) {
                 say(&mut hub, id, &text, &members, &mut post);
             }
             (_, Some(id)) => {
-                let text = format!(r#"{{"type":"chat","msg":"{}","n":{connected}}}"#, "é".repeat(who));
+                said += 1;
+                let text = format!(r#"{{"type":"chat","msg":"{}","n":{said}}}"#, "é".repeat(who));
                 say(&mut hub, id, &text, &members, &mut post);
             }
         }
@@ -141,8 +143,8 @@ fn say(hub: &mut Hub, id: ConnId, text: &str, members: &[ConnId], post: &mut Pos
     let mut heard: Vec<ConnId> = post.sent.iter().map(|&(to, _)| to).collect();
     heard.sort_unstable();
     if parse(text).is_ok() {
-        // Ids are given in order, so that the members are sorted.
-        let others: Vec<ConnId> = members.iter().copied().filter(|&member| member != id).collect();
+        let mut others: Vec<ConnId> = members.iter().copied().filter(|&member| member != id).collect();
+        others.sort_unstable();
         assert_eq!(heard, others, "P2: all others, once, and nobody else");
         assert!(post.sent.iter().all(|(_, bytes)| bytes == text.as_bytes()), "P2: byte for byte");
     } else {

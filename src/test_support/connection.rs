@@ -54,7 +54,8 @@ pub fn connection(data: &[u8]) {
 
 fn run(pieces: &[&[u8]], application: Application, flushes: bool) -> Outcome {
     let now = Instant::now();
-    let limits = Limits { message_bytes_max: 2_000, message_frames_max: 40, ..Limits::default() };
+    // Far more bytes than an input has: whatever reserved what is announced would show.
+    let limits = Limits { message_bytes_max: 1024 * 1024, message_frames_max: 40, ..Limits::default() };
     let mut connection = Connection::new(Rc::new(limits), now);
     let (mut messages, mut output, mut received) = (Vec::new(), Vec::new(), 0);
     for piece in std::iter::once(&REQUEST).chain(pieces) {
@@ -130,7 +131,14 @@ fn check_output(output: &[u8]) -> Vec<&[u8]> {
 /// If that does not hold.
 pub fn lifecycle(data: &[u8]) {
     let mut source = Source::new(data);
-    let limits = Limits { message_bytes_max: 5_000, queue_bytes_max: 6_000, ..Limits::default() };
+    let mut limits = Limits { message_bytes_max: 5_000, queue_bytes_max: 6_000, ..Limits::default() };
+    if source.byte().is_multiple_of(4) {
+        // Any times whatever, none included.
+        limits.ping_interval = source.duration();
+        limits.close_timeout = source.duration();
+        limits.slow_timeout = source.duration();
+        limits.ping_misses_max = source.byte() % 4;
+    }
     let mut now = Instant::now();
     let mut connection = Connection::new(Rc::new(limits.clone()), now);
     let (mut output, mut sent) = (Vec::new(), VecDeque::new());

@@ -61,13 +61,60 @@ pub fn differential(data: &[u8]) -> Option<Difference> {
     let is_begun = theirs.messages.starts_with(&ours.messages) && theirs.pings.starts_with(&ours.pings);
     let is_same = ours.messages == theirs.messages && ours.pings == theirs.pings;
     match (error, ours.close_code, theirs.close_code) {
-        (Some(ProtocolError::LengthNotMinimal(_) | ProtocolError::ControlFrameTooLong), ..) if is_begun => {
+        (Some(ProtocolError::LengthNotMinimal(_) | ProtocolError::ControlFrameTooLong), Some(1002), _)
+            if is_begun && has_longer_form(stream) =>
+        {
             Some(Difference::ShortestLength)
         }
         (Some(_), Some(_), None) if is_same => Some(Difference::Sooner),
-        (Some(_), Some(1002), Some(1007 | 1009)) if is_same => Some(Difference::OrderOfChecks),
+        (Some(ProtocolError::InvalidCloseCode(_)), Some(1002), Some(1007)) if is_same => {
+            Some(Difference::OrderOfChecks)
+        }
+        (Some(error), Some(1002), Some(1009)) if is_same && is_about_a_header(error) => Some(Difference::OrderOfChecks),
         (None, Some(1014), Some(1002)) if is_same => Some(Difference::BadGateway),
         _ => panic!("here {ours:?} ({error:?}), there {theirs:?}"),
+    }
+}
+
+/// Whether some frame has its length in more bytes than it needs, or in more than a control frame may have (§5.2, §5.5).
+fn has_longer_form(stream: &[u8]) -> bool {
+    let mut at = 0;
+    while let [first, second, rest @ ..] = &stream[at..] {
+        let (length_len, least) = match second & 0x7f {
+            126 => (2, 126),
+            127 => (8, 0x1_0000),
+            _ => (0, 0),
+        };
+        let Some(extended) = rest.get(..length_len) else { return first & 0x08 != 0 && length_len > 0 };
+        let extended = extended.iter().fold(0, |length, &byte| length << 8 | u64::from(byte));
+        if length_len > 0 && (extended < least || first & 0x08 != 0) {
+            return true;
+        }
+        let length = if length_len > 0 { extended } else { u64::from(second & 0x7f) };
+        let key_len = if second & 0x80 != 0 { 4 } else { 0 };
+        let frame_len = length.saturating_add(2 + length_len as u64 + key_len);
+        at = usize::try_from(frame_len).unwrap_or(usize::MAX).saturating_add(at).min(stream.len());
+    }
+    false
+}
+
+/// Whether the header alone breaks a rule, beside its length.
+fn is_about_a_header(error: ProtocolError) -> bool {
+    match error {
+        ProtocolError::ReservedOpcode(_)
+        | ProtocolError::ReservedBits(_)
+        | ProtocolError::UnmaskedFrame
+        | ProtocolError::LengthNotMinimal(_)
+        | ProtocolError::LengthTooLarge(_)
+        | ProtocolError::ControlFrameTooLong
+        | ProtocolError::ControlFrameFragmented
+        | ProtocolError::UnexpectedContinuation
+        | ProtocolError::ExpectedContinuation => true,
+        ProtocolError::InvalidUtf8
+        | ProtocolError::MessageTooBig { .. }
+        | ProtocolError::TooManyFrames(_)
+        | ProtocolError::CloseTooShort
+        | ProtocolError::InvalidCloseCode(_) => false,
     }
 }
 

@@ -17,6 +17,8 @@
 //! | [`chat`] | nobody hears itself, all others hear each message once and in order; the hub forgets who left |
 //! | [`differential`] | tungstenite makes the same of the same stream, but for [a short list](differential()) |
 //!
+//! For targets of your own, [`Source`] makes choices of an input, and [`cut`] cuts a stream into reads.
+//!
 //! Available with the feature `test-support`.
 
 mod chat;
@@ -31,3 +33,4 @@ pub use connection::{connection, lifecycle};
 pub use differential::{Difference, differential};
 pub use frames::{close_payload, frame_header, mask, utf8};
 pub use handshake::handshake;
+pub use source::{Source, cut};

@@ -88,8 +88,8 @@ fn every_function_has_a_target_of_less_than_ten_lines() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
     let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
     let targets: BTreeSet<String> = files(&fuzz.join("fuzz_targets")).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(targets, TARGETS.iter().map(|(name, _)| format!("{name}.rs")).collect());
     for (target, _) in TARGETS {
+        assert!(targets.contains(&format!("{target}.rs")), "fuzz/fuzz_targets/{target}.rs");
         let text = fs::read_to_string(fuzz.join(format!("fuzz_targets/{target}.rs"))).unwrap();
         assert!(text.lines().count() < 10 && text.contains(&format!("{target}(data)")), "{target}: {text}");
         assert!(manifest.contains(&format!("path = \"fuzz_targets/{target}.rs\"")), "{target} is in fuzz/Cargo.toml");

@@ -11,7 +11,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
     vec![
         ("chat", chat()),
         ("close_payload", close_payloads()),
-        ("connection", streams(&[0, 1, 0, 7])),
+        ("connection", [streams(&[0, 1, 0, 7]), announcements()].concat()),
         ("differential", [streams(&[7]), differences()].concat()),
         ("frame_header", frame_headers()),
         ("handshake", heads()),
@@ -37,6 +37,17 @@ fn streams(choices: &[u8]) -> Seeds {
     });
     // Each rule has many streams there; a fuzzer finds the neighbours by itself.
     frames.step_by(5).collect()
+}
+
+/// A megabyte is announced, and a byte of it comes.
+fn announcements() -> Seeds {
+    let announced = [0, 0, 0, 0, 0, 16, 0, 0, 1, 2, 3, 4, b'x'];
+    let seed = |first: u8| [&[0, 0, 0, 7, first, 0xff][..], &announced].concat();
+    named(&[
+        ("a_text_of_1_mib_is_announced", &seed(FIN | TEXT)),
+        ("a_binary_of_1_mib_is_announced", &seed(FIN | BINARY)),
+        ("a_fragment_of_1_mib_is_announced", &seed(TEXT)),
+    ])
 }
 
 /// The request heads of `tests/cuts`.
@@ -115,7 +126,10 @@ fn differences() -> Seeds {
     let bad_gateway = client_frame(FIN | CLOSE, &close_payload(1014, ""));
     let bad_reason_and_code = client_frame(FIN | CLOSE, b"\x03\xed\xff");
     let control_too_long = [0x89, 0xfe, 0x7f, 0xff, 0, 0, 0, 0];
+    let mut large = vec![0x82, 0xfe, 0x03, 0xe9, 1, 2, 3, 4];
+    large.resize(1009, 0);
     named(&[
+        ("a_binary_of_1001_bytes", &with_cuts(&[&large])),
         ("code_1014", &with_cuts(&[&bad_gateway])),
         ("bad_code_and_bad_reason", &with_cuts(&[&bad_reason_and_code])),
         ("ping_of_32_kib", &with_cuts(&[&control_too_long])),
@@ -124,24 +138,27 @@ fn differences() -> Seeds {
     ])
 }
 
-/// Steps of `lifecycle`: a first byte that opens the connection, then a number and its choices each.
+/// Steps of `lifecycle`: a byte for the default times, one that opens the connection, then a number and its choices each.
 fn lifecycles() -> Seeds {
     let frame = |first: u8, payload: &[u8]| {
         let frame = client_frame(first, payload);
         [&[0, frame.len() as u8], &frame[..]].concat()
     };
     let fragments =
-        [&[1][..], &frame(TEXT, b"Hel"), &frame(FIN | PING, b"p"), &frame(FIN | CONTINUATION, b"lo"), &[9]].concat();
+        [&[1, 1][..], &frame(TEXT, b"Hel"), &frame(FIN | PING, b"p"), &frame(FIN | CONTINUATION, b"lo"), &[9]].concat();
     named(&[
         ("fragments_and_a_ping", &fragments),
-        ("send_then_part_of_it_is_taken", &[&[1, 5, b'x', 2, 0, 7, 0, 50, 6, 3, b'y', 9][..], &[9]].concat()),
-        ("close_while_much_waits", &[&[1, 9, 5, 1, 9, 9, 7, 0, 9, 11, 2][..], &frame(FIN | CLOSE, b""), &[9]].concat()),
-        ("silence", &[1, 9, 10, 15, 1, 10, 15, 1, 10, 15, 1, 10, 15, 1, 10, 15, 1]),
+        ("send_then_part_of_it_is_taken", &[&[1, 1, 5, b'x', 2, 0, 7, 0, 50, 6, 3, b'y', 9][..], &[9]].concat()),
+        (
+            "close_while_much_waits",
+            &[&[1, 1, 9, 5, 1, 9, 9, 7, 0, 9, 11, 2][..], &frame(FIN | CLOSE, b""), &[9]].concat(),
+        ),
+        ("silence", &[1, 1, 9, 10, 15, 1, 10, 15, 1, 10, 15, 1, 10, 15, 1, 10, 15, 1]),
         (
             "a_broken_rule_behind_our_close",
-            &[&[1, 5, 1, 9, 9, 7, 0, 9, 11, 2][..], &frame(BINARY, b""), &frame(BINARY, b"")].concat(),
+            &[&[1, 1, 5, 1, 9, 9, 7, 0, 9, 11, 2][..], &frame(BINARY, b""), &frame(BINARY, b"")].concat(),
         ),
-        ("frames_of_the_target", &[1, 2, 0, 5, b'a', 1, 2, 3, 4, 0, 2, 1, 200, b'b', 0, 0, 0, 0, 0, 9, 11, 0]),
+        ("frames_of_the_target", &[1, 1, 2, 0, 5, b'a', 1, 2, 3, 4, 0, 2, 1, 200, b'b', 0, 0, 0, 0, 0, 9, 11, 0]),
     ])
 }
 
@@ -150,6 +167,18 @@ fn chat() -> Seeds {
     named(&[
         ("three_talk", &[0, 0, 0, 0, 0, 0, 6, 0, 6, 1, 6, 2, 2, 1, 6, 0]),
         ("binary_then_gone", &[0, 0, 0, 0, 3, 1, 6, 0, 4, 0, 6, 0]),
+        (
+            "a_throng",
+            &[
+                [0, 0].repeat(8),
+                [6, 3].repeat(4),
+                [2, 1].repeat(3),
+                [6, 0].repeat(2),
+                [0, 0].repeat(3),
+                [6, 9].repeat(3),
+            ]
+            .concat(),
+        ),
         ("own_words", b"\x00\x00\x00\x00\x05\x00\x20{\"type\":\"chat\",\"msg\":\"hi\"}      \x05\x01\x04oops"),
     ])
 }
