@@ -122,7 +122,7 @@ pub enum HandshakeError {
     MethodNotGet,
     /// §4.2.1: HTTP/1.1 or later.
     HttpVersion,
-    /// §4.2.1: exactly one Host header with the server's authority.
+    /// §4.2.1: exactly one `Host` with the server's authority, that of the target if that is an absolute URI.
     Host,
     /// A request with a body: what follows the head are frames.
     RequestBody,
@@ -138,7 +138,7 @@ pub enum HandshakeError {
     RepeatedVersion,
     /// §9.1: `Sec-WebSocket-Extensions` breaks its grammar.
     Extensions,
-    /// §11.3.4: `Sec-WebSocket-Protocol` is not a list of tokens.
+    /// §4.1, §11.3.4: `Sec-WebSocket-Protocol` is not a list of tokens, each once.
     Subprotocols,
     /// The request head was not complete in time.
     Timeout,
@@ -209,7 +209,7 @@ impl fmt::Display for HandshakeError {
             HandshakeError::Version => write!(f, "Sec-WebSocket-Version must be 13"),
             HandshakeError::RepeatedVersion => write!(f, "Sec-WebSocket-Version must stand once"),
             HandshakeError::Extensions => write!(f, "Sec-WebSocket-Extensions is not a list of extensions"),
-            HandshakeError::Subprotocols => write!(f, "Sec-WebSocket-Protocol is not a list of tokens"),
+            HandshakeError::Subprotocols => write!(f, "Sec-WebSocket-Protocol is not a list of tokens, each once"),
             HandshakeError::Timeout => write!(f, "the request head was not complete in time"),
             HandshakeError::Overloaded => write!(f, "the server takes no more connections, try again later"),
         }

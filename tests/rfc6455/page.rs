@@ -26,7 +26,7 @@ fn a_row_is_a_line_with_links_and_names_that_break() {
 10.2-1\t10.2\tSHOULD\tother\te\t\tproxy
 ";
     let expected = "
-# §5.5
+# §5.5 Control Frames
 
 | rule | level | what it says | code | tests |
 |---|---|---|---|---|
@@ -40,7 +40,7 @@ fn a_row_is_a_line_with_links_and_names_that_break() {
 
 </details>
 
-# §10.2
+# §10.2 Origin Considerations
 
 <details><summary>1 rule for others</summary>
 
@@ -56,7 +56,9 @@ fn a_row_is_a_line_with_links_and_names_that_break() {
 fn page(rows: &[Row<'_>]) -> String {
     let mut page = INTRODUCTION.to_owned();
     for section in rows.chunk_by(|a, b| a.section == b.section) {
-        write!(page, "\n# §{}\n\n", section[0].section).unwrap();
+        let number = section[0].section;
+        let (_, title) = TITLES.iter().find(|(section, _)| *section == number).expect("each section has a title");
+        write!(page, "\n# §{number} {title}\n\n").unwrap();
         let (ours, others): (Vec<_>, Vec<_>) =
             section.iter().partition(|row| row.binds_a_server() || !row.tests.is_empty());
         if !ours.is_empty() {
@@ -115,21 +117,67 @@ const INTRODUCTION: &str = "\
 RFC 6455, rule by rule: what each one says, the code that keeps it and the tests that show it.
 
 This page has a row for each rule of §3 to §10 that the RFC writes with a key word of RFC 2119 (MUST, SHOULD, MAY and so
-on), and for some that it writes otherwise. §1 and §2 introduce, §11 to §15 register and acknowledge. `4.4-1` is the first
-rule of §4.4; a step of an algorithm has the key word that introduces the algorithm (§2). The rules are in our own words;
-where in doubt, read the RFC's.
+on) in capitals. Of those in small letters it has the five, marked as such, that say what a server sends and takes once
+the connection is open; the others explain, repeat or advise. §1 and §2 introduce; §11 registers what the others define,
+and where it says which header fields stand once (§11.3), that is kept with the rules of §4. `4.4-1` is the first rule of
+§4.4; a step of an algorithm has the key word that introduces the algorithm (§2). The rules are in our own words; where in
+doubt, read the RFC's.
 
 The tables hold what a server must keep, and what it must check of a client. The code is where the rule is enforced. The
-tests lie in `tests/rfc6455`: `cargo test --test rfc6455 section_4_4` runs those of a section. In place of tests can stand
-one word:
+tests lie in `tests/rfc6455`: `cargo test --test rfc6455 section_5_5` runs those of §5.5 with all that is below it. Numbers
+that a table leaves out are those of rules for others, folded below it. In place of tests can stand one word:
 
 - *unused*: a MAY of which this server makes no use;
 - *tls*: this server has no TLS of its own yet; what terminates it in front is a part of the server in the sense of §4.2;
 - *later*: not there yet: the check of `Origin`. Until then a proxy has to do it.
 
+Two things go beyond the RFC's letter: a version of HTTP above 1 is refused, since none is written like this; and the
+target may be a `ws` or `wss` URI.
+
 Below each table are the rules for others, and for whom: the *client*; a *proxy*; whoever defines or negotiates an
-*extension* (this server accepts none); the *author* of a specification or an application; the *registry* of names.
+*extension* (this server accepts none).
 
 The page is made of `tests/rfc6455/requirements.tsv`, and a test fails if it is not the same, if a rule has no test, or if
 a test has no rule.
 ";
+
+/// The RFC's own titles.
+const TITLES: [(&str, &str); 37] = [
+    ("3", "WebSocket URIs"),
+    ("4.1", "Client Requirements"),
+    ("4.2", "Server-Side Requirements"),
+    ("4.2.1", "Reading the Client's Opening Handshake"),
+    ("4.2.2", "Sending the Server's Opening Handshake"),
+    ("4.3", "Collected ABNF for New Header Fields Used in Handshake"),
+    ("4.4", "Supporting Multiple Versions of WebSocket Protocol"),
+    ("5.1", "Overview"),
+    ("5.2", "Base Framing Protocol"),
+    ("5.3", "Client-to-Server Masking"),
+    ("5.4", "Fragmentation"),
+    ("5.5", "Control Frames"),
+    ("5.5.1", "Close"),
+    ("5.5.2", "Ping"),
+    ("5.5.3", "Pong"),
+    ("5.6", "Data Frames"),
+    ("5.8", "Extensibility"),
+    ("6.1", "Sending Data"),
+    ("6.2", "Receiving Data"),
+    ("7.1.1", "Close the WebSocket Connection"),
+    ("7.1.2", "Start the WebSocket Closing Handshake"),
+    ("7.1.7", "Fail the WebSocket Connection"),
+    ("7.2.1", "Client-Initiated Closure"),
+    ("7.2.2", "Server-Initiated Closure"),
+    ("7.2.3", "Recovering from Abnormal Closure"),
+    ("7.3", "Normal Closure of Connections"),
+    ("7.4", "Status Codes"),
+    ("7.4.1", "Defined Status Codes"),
+    ("8.1", "Handling Errors in UTF-8-Encoded Data"),
+    ("9", "Extensions"),
+    ("9.1", "Negotiating Extensions"),
+    ("9.2", "Known Extensions"),
+    ("10.2", "Origin Considerations"),
+    ("10.3", "Attacks On Infrastructure (Masking)"),
+    ("10.4", "Implementation-Specific Limits"),
+    ("10.6", "Connection Confidentiality and Integrity"),
+    ("10.7", "Handling of Invalid Data"),
+];

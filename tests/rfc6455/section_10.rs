@@ -30,22 +30,26 @@ fn a_frame_above_the_limit_fails_the_connection_by_its_header_alone() {
 
 #[test]
 fn a_message_of_fragments_above_the_limit_fails_the_connection() {
-    let mut link = Link::open(Limits { message_bytes_max: 1000, ..Limits::default() });
-    assert!(link.receive(&client_frame(BINARY, &[0; 400])).is_empty());
-    assert!(link.receive(&client_frame(CONTINUATION, &[0; 600])).is_empty());
-    assert!(link.receive(&client_frame(CONTINUATION, b"")).is_empty(), "1000 bytes are not too many");
-    let error = ProtocolError::MessageTooBig { announced: 1001, limit: 1000 };
-    link.fails(&client_frame(FIN | CONTINUATION, b"x"), error, 1009);
+    for opcode in [TEXT, BINARY] {
+        let mut link = Link::open(Limits { message_bytes_max: 1000, ..Limits::default() });
+        assert!(link.receive(&client_frame(opcode, &[b'x'; 400])).is_empty());
+        assert!(link.receive(&client_frame(CONTINUATION, &[b'x'; 600])).is_empty());
+        assert!(link.receive(&client_frame(CONTINUATION, b"")).is_empty(), "1000 bytes are not too many");
+        let error = ProtocolError::MessageTooBig { announced: 1001, limit: 1000 };
+        link.fails(&client_frame(FIN | CONTINUATION, b"x"), error, 1009);
+    }
 }
 
 #[test]
 fn a_long_stream_of_small_fragments_fails_the_connection() {
-    let mut link = Link::open(Limits { message_frames_max: 100, ..Limits::default() });
-    link.receive(&client_frame(TEXT, b""));
-    link.receive(&client_frame(CONTINUATION, b"").repeat(99));
-    link.receive(&client_frame(FIN | PING, b"a control frame does not count"));
-    assert_eq!(link.take_frames(), [ServerFrame::new(PONG, b"a control frame does not count")]);
-    link.fails(&client_frame(FIN | CONTINUATION, b""), ProtocolError::TooManyFrames(100), 1009);
+    for opcode in [TEXT, BINARY] {
+        let mut link = Link::open(Limits { message_frames_max: 100, ..Limits::default() });
+        link.receive(&client_frame(opcode, b""));
+        link.receive(&client_frame(CONTINUATION, b"").repeat(99));
+        link.receive(&client_frame(FIN | PING, b"a control frame does not count"));
+        assert_eq!(link.take_frames(), [ServerFrame::new(PONG, b"a control frame does not count")]);
+        link.fails(&client_frame(FIN | CONTINUATION, b""), ProtocolError::TooManyFrames(100), 1009);
+    }
 }
 
 #[test]

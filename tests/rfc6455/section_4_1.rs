@@ -38,13 +38,20 @@ fn a_version_of_http_below_1_1_is_refused_and_a_higher_one_is_not() {
 
 #[test]
 fn the_target_is_a_resource_name_or_an_absolute_uri() {
-    for target in ["/", "/c", "/c/d?e=f&g", "/?", "//c", "http://h/c", "https://h:1/c?d", "ws://h/c"] {
+    for target in ["/", "/c", "/c/d?e=f&g", "/?", "//c", "http://h/c", "https://h?d", "HTTP://H/c", "ws://h/c", "wss://h"] {
         let request = accepted(&with("GET", &format!("GET {target} HTTP/1.1\r\n")));
         assert_eq!(request.target(), target);
     }
     for target in ["c", "*", "h:80", "ftp://h/c", "/c\u{e9}", "?c"] {
         let head = with("GET", &format!("GET {target} HTTP/1.1\r\n"));
         refused(&head, HandshakeError::MalformedHead("the request target is no path"), 400);
+    }
+}
+
+#[test]
+fn an_absolute_uri_as_target_has_the_host_and_port_of_the_request() {
+    for target in ["http://", "http:///c", "https://h:1/c", "ws://other/c", "http://u@h/c", "http://h.h/c"] {
+        refused(&with("GET", &format!("GET {target} HTTP/1.1\r\n")), HandshakeError::Host, 400);
     }
 }
 
@@ -170,6 +177,38 @@ fn a_subprotocol_with_a_character_that_no_token_has_is_refused() {
         }
     }
     refused(&and("Sec-WebSocket-Protocol: caf\u{e9}\r\n"), HandshakeError::Subprotocols, 400);
+    for among_others in ["chat, a b", "a b, chat", "chat, a/b, superchat", "chat\r\nSec-WebSocket-Protocol: a b"] {
+        let head = and(&format!("Sec-WebSocket-Protocol: {among_others}\r\n"));
+        refused(&head, HandshakeError::Subprotocols, 400);
+    }
+}
+
+/// The ABNF is 1#token: RFC 2616 §2.1 allows elements that are empty, but wants one that is not. §11.3.4: lines count as
+/// one.
+#[test]
+fn a_list_of_subprotocols_without_a_subprotocol_is_refused() {
+    for list in ["", ",", ",, ,", "\t,\t", "\r\nSec-WebSocket-Protocol: ,"] {
+        refused(&and(&format!("Sec-WebSocket-Protocol: {list}\r\n")), HandshakeError::Subprotocols, 400);
+    }
+    for list in [",chat", "chat,, ,", "\r\nSec-WebSocket-Protocol: chat", "chat\r\nSec-WebSocket-Protocol: ,"] {
+        let request = accepted(&and(&format!("Sec-WebSocket-Protocol: {list}\r\n")));
+        assert_eq!(request.subprotocols(), ["chat"], "{list:?}");
+    }
+}
+
+#[test]
+fn a_subprotocol_that_is_listed_twice_is_refused() {
+    for list in [
+        "chat, chat",
+        "chat,chat",
+        "a, chat, b, chat, c",
+        "chat\r\nSec-WebSocket-Protocol: chat",
+        "a, chat\r\nX: y\r\nsec-websocket-protocol: b, chat",
+    ] {
+        refused(&and(&format!("Sec-WebSocket-Protocol: {list}\r\n")), HandshakeError::Subprotocols, 400);
+    }
+    let request = accepted(&and("Sec-WebSocket-Protocol: chat, Chat, chat2, cha\r\n"));
+    assert_eq!(request.subprotocols(), ["chat", "Chat", "chat2", "cha"], "other strings");
 }
 
 #[test]

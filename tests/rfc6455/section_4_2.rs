@@ -1,15 +1,12 @@
 //! §4.2: what a server does with a client's request (§4.2.1), and its answer (§4.2.2). The rules for each part of the
 //! request stand in `section_4_1`.
 
-use std::rc::Rc;
-use std::time::Instant;
-
 use frameloop::chat::Echo;
-use frameloop::protocol::{Connection, End, Event, HandshakeError, Input, Limits, Message, State};
+use frameloop::protocol::{HandshakeError, Limits, Message, State};
 use frameloop::server::Config;
 use tungstenite::handshake::derive_accept_key;
 
-use crate::client::library_client;
+use crate::client::{Client, library_client};
 use crate::driver::Link;
 use crate::harness::{Running, config};
 use crate::request::{Answer, accepted, and, refused, with};
@@ -83,10 +80,10 @@ fn the_key_is_compared_with_case() {
 
 #[test]
 fn a_request_without_origin_is_answered_as_one_with_it() {
-    let with_origin = Answer::to(&and("Origin: http://example.com\r\n"), &[]);
-    let without = Answer::to(REQUEST_HEAD, &[]);
-    assert_eq!((without.status, &without.lines), (101, &with_origin.lines));
-    let request = without.request.unwrap();
+    let server = Running::echo(Limits::default());
+    let with_origin = response_of(&server, &and("Origin: http://example.com\r\n"));
+    assert_eq!(response_of(&server, REQUEST_HEAD), with_origin);
+    let request = accepted(REQUEST_HEAD);
     assert!(request.header("Origin").is_empty(), "whoever asks learns that there was none, and no browser");
 }
 
@@ -146,25 +143,32 @@ fn after_the_response_the_server_may_send_at_once() {
 
 #[test]
 fn every_resource_name_is_a_service_of_this_server() {
-    let response = Answer::to(REQUEST_HEAD, &[]).lines;
-    for target in ["/", "/a/b/c", "/?a=b", "/%00", "http://example.com/"] {
-        let answer = Answer::to(&with("GET", &format!("GET {target} HTTP/1.1\r\n")), &[]);
-        assert_eq!(answer.lines, response, "{target}");
+    let server = Running::echo(Limits::default());
+    let response = response_of(&server, REQUEST_HEAD);
+    for target in ["/", "/a/b/c", "/?a=b", "/%00", "http://h/"] {
+        let head = with("GET", &format!("GET {target} HTTP/1.1\r\n"));
+        assert_eq!(response_of(&server, &head), response, "{target}");
     }
+}
+
+/// The head of the response of a real server, which must be a 101.
+fn response_of(server: &Running, head: &[u8]) -> String {
+    let mut client = Client::connect(server.address());
+    client.write(head);
+    let response = client.response_head();
+    assert!(response.starts_with("HTTP/1.1 101 "), "{response}");
+    response
 }
 
 #[test]
 fn a_connection_that_the_server_does_not_wish_gets_an_http_error() {
-    let now = Instant::now();
-    let mut connection = Connection::new(Rc::new(Limits::default()), now);
-    let mut bytes = REQUEST_HEAD.to_vec();
-    let mut input = Input::new(&mut bytes);
-    let Some(Event::Request(_)) = connection.poll_event(&mut input, now) else { panic!("the request keeps all rules") };
-    connection.reject(HandshakeError::Overloaded, now);
-    assert_eq!(connection.end(), Some(&End::Refused(HandshakeError::Overloaded)));
-    let answer = Answer::of(connection, None);
-    assert_eq!(answer.lines[0], "HTTP/1.1 503 Service Unavailable");
-    assert!(answer.values("Upgrade").is_empty() && answer.values("Sec-WebSocket-Accept").is_empty());
+    let server = Running::start(Config { connections_max: 1, ..config(Limits::default()) }, Echo);
+    let _first = Client::open(server.address());
+    let mut second = Client::connect(server.address());
+    second.write(REQUEST_HEAD);
+    let response = second.response_head().to_ascii_lowercase();
+    assert!(response.starts_with("http/1.1 503 service unavailable\r\n"), "{response}");
+    assert!(!response.contains("\r\nupgrade:") && !response.contains("sec-websocket-accept"), "{response}");
 }
 
 #[test]

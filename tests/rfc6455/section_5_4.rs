@@ -1,8 +1,9 @@
 //! §5.4: fragmentation.
 
-use frameloop::protocol::{Limits, Message, ProtocolError, State};
+use frameloop::protocol::{Limits, Message, ProtocolError, SharedFrame, State};
 
-use crate::driver::Link;
+use crate::driver::{Link, seconds};
+use crate::section_5_1::Deed;
 use crate::wire::{
     BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, ServerFrame, TEXT, client_frame, close_payload, server_frames,
 };
@@ -64,17 +65,72 @@ fn a_control_frame_in_the_middle_of_a_fragmented_message_is_handled_at_once() {
     }
 }
 
+/// A binary message of so many bytes, sent in each way that the queue keeps apart.
+const WAYS_TO_SEND: [(&str, usize, Deed); 3] = [
+    ("borrowed", 500, |l| assert!(l.connection.send(Message::binary(&[7; 500]), l.now))),
+    ("owned", 5000, |l| assert!(l.connection.send(Message::Binary(vec![7; 5000].into()), l.now))),
+    ("shared", 5000, |l| assert!(l.connection.send_shared(&SharedFrame::binary(&[7; 5000]), l.now))),
+];
+
+/// Numbers of bytes after which the socket has taken a part of a frame of this length, with a header of 4 bytes.
+fn parts(frame_len: usize) -> impl Iterator<Item = usize> {
+    [1, 2, 3, 4, 5, 6, frame_len / 2, frame_len - 2, frame_len - 1].into_iter()
+}
+
 #[test]
 fn a_control_frame_of_the_server_is_never_injected_into_a_frame() {
-    let message = vec![7; 500];
-    for taken in 0..=504 {
-        let mut link = Link::open(Limits::default());
-        link.connection.send(Message::binary(&message), link.now);
-        let begun = link.take(taken);
-        link.receive(&client_frame(FIN | PING, b"now"));
-        let frames = server_frames(&[begun, link.take(usize::MAX)].concat());
-        assert_eq!(frames.len(), 2, "after {taken} bytes");
-        assert!(frames.contains(&ServerFrame::new(BINARY, &message)), "after {taken} bytes");
+    for (name, length, send) in WAYS_TO_SEND {
+        for taken in parts(length + 4).chain([0, length + 4]) {
+            for is_stuck in [false, true] {
+                let mut link = Link::open(Limits { ping_interval: seconds(10), ..Limits::default() });
+                send(&mut link);
+                let mut sent = link.take(taken);
+                if is_stuck {
+                    link.connection.sent(0, link.now);
+                }
+                link.receive(&client_frame(FIN | PING, b"now"));
+                link.advance(seconds(10)); // and a ping of our own
+                sent.extend(link.take(usize::MAX));
+                let mut expected = vec![ServerFrame::new(PONG, b"now"), ServerFrame::new(PING, b"")];
+                expected.insert(if taken == 0 { 2 } else { 0 }, ServerFrame::new(BINARY, &vec![7; length]));
+                assert!(server_frames(&sent) == expected, "{name}, after {taken} bytes, stuck: {is_stuck}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_was_begun_is_finished_before_the_close_frame() {
+    let pong: Deed = |l| drop(l.receive(&client_frame(FIN | PING, &[7; 120])));
+    let begins = WAYS_TO_SEND.map(|(name, length, send)| (name, BINARY, length, send)).into_iter();
+    let ends: [(&str, u16, Deed); 4] = [
+        ("a full queue", 1013, |l| assert!(!l.connection.send(Message::binary(&[8; 6000]), l.now))),
+        ("a full queue, by what is shared", 1013, |l| {
+            assert!(!l.connection.send_shared(&SharedFrame::binary(&[8; 6000]), l.now));
+        }),
+        ("a peer that takes nothing", 1013, |l| l.advance(seconds(5))),
+        ("a broken rule", 1002, |l| drop(l.receive(&client_frame(FIN | 0x3, b"")))),
+    ];
+    for (begin_name, opcode, length, begin) in begins.chain([("a pong", PONG, 120, pong)]) {
+        let frame_len = length + if length > 125 { 4 } else { 2 };
+        for (end_name, code, end) in ends {
+            for taken in parts(frame_len) {
+                let limits = Limits { queue_bytes_max: 6000, slow_timeout: seconds(5), ..Limits::default() };
+                let mut link = Link::open(limits);
+                begin(&mut link);
+                link.connection.send(Message::text("it waits, and may be dropped"), link.now);
+                let mut sent = link.take(taken);
+                link.connection.sent(0, link.now); // the socket takes no more
+                end(&mut link);
+                sent.extend(link.take(usize::MAX));
+                let frames = server_frames(&sent);
+                let case = format!("{begin_name}, after {taken} bytes: {end_name}");
+                assert!(frames[0] == ServerFrame::new(opcode, &vec![7; length]), "{case}");
+                let opcodes: Vec<u8> = frames.iter().map(|frame| frame.opcode).collect();
+                assert_eq!(opcodes, [opcode, CLOSE], "{case}");
+                assert_eq!((frames[1].close_code(), link.connection.state()), (Some(code), State::Closed), "{case}");
+            }
+        }
     }
 }
 

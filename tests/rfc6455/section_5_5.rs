@@ -327,6 +327,22 @@ fn of_several_pings_that_wait_for_their_pong_only_the_newest_is_answered() {
 }
 
 #[test]
+fn a_pong_that_was_begun_is_finished_before_the_newest() {
+    for taken in 0..2 * 3 {
+        let mut link = Link::open(Limits::default());
+        let ping = |payload: &str| client_frame(FIN | PING, payload.as_bytes());
+        link.receive(&[ping("a"), ping("b")].concat());
+        let mut sent = link.take(taken);
+        link.connection.sent(0, link.now); // the socket takes no more
+        link.receive(&[ping("c"), ping("d")].concat());
+        sent.extend(link.take(usize::MAX));
+        let begun = ["a", "b"].into_iter().take(taken.div_ceil(3)); // each pong is 3 bytes
+        let expected: Vec<_> = begun.chain(["d"]).map(|payload| ServerFrame::new(PONG, payload.as_bytes())).collect();
+        assert_eq!(server_frames(&sent), expected, "after {taken} bytes");
+    }
+}
+
+#[test]
 fn an_unsolicited_pong_is_taken_and_not_answered() {
     for payload in [&b""[..], b"heartbeat", &[0xff; 125]] {
         let mut link = Link::open(Limits::default());

@@ -13,7 +13,7 @@ use crate::harness::{DEADLINE, NEVER, Running, config};
 use crate::section_5_1::Deed;
 use crate::wire::{
     BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, REQUEST_HEAD, ServerFrame, TEXT, client_frame, close_payload,
-    server_response,
+    server_frames, server_response,
 };
 
 /// A server that waits for nothing: what ends, ends because of what was said, and at once.
@@ -176,11 +176,30 @@ fn a_connection_that_fails_once_it_is_established_is_sent_a_close_frame_with_an_
         assert_eq!(close.close_code(), Some(code));
         assert!(close.payload[2..].starts_with(word.as_bytes()), "{close:?}");
     }
-    // Unless one was sent before.
-    let mut link = Link::open(Limits::default());
-    link.connection.close(CloseCode::NORMAL, "", link.now);
-    link.receive(&client_frame(FIN | 0x3, b""));
-    assert_eq!(link.take_frames(), [ServerFrame::new(CLOSE, &close_payload(1000, ""))]);
+}
+
+#[test]
+fn a_connection_that_fails_after_our_close_frame_is_closed_without_another() {
+    for (bytes, error, _) in broken_rules() {
+        for flushed in [false, true] {
+            let mut link = Link::open(Limits::default());
+            link.connection.close(CloseCode::GOING_AWAY, "", link.now);
+            let mut sent = if flushed { link.take(usize::MAX) } else { Vec::new() };
+            assert!(link.receive(&bytes).is_empty());
+            assert_eq!(link.connection.state(), State::Closed, "{error}: it does not wait for the peer's Close");
+            link.receive(&client_frame(FIN | PING, b"late"));
+            sent.extend(link.take(usize::MAX));
+            assert_eq!(server_frames(&sent), [ServerFrame::new(CLOSE, &close_payload(1001, ""))], "{error}");
+        }
+    }
+    let server = server(); // it would wait for the peer's Close as long as the test
+    for (bytes, ..) in broken_rules() {
+        let mut client = Client::open(server.address());
+        client.send_text("close");
+        assert_eq!(client.close_frame().0, 4000);
+        client.write(&bytes);
+        client.expect_end();
+    }
 }
 
 #[test]

@@ -29,6 +29,14 @@ fn a_list_that_breaks_the_grammar_fails_the_handshake() {
     refused(&and("Sec-WebSocket-Extensions: a\r\nSec-WebSocket-Extensions: a;\r\n"), HandshakeError::Extensions, 400);
 }
 
+/// The ABNF is 1#extension: RFC 2616 §2.1 allows elements that are empty, but wants one that is not.
+#[test]
+fn a_list_without_an_extension_fails_the_handshake() {
+    for list in ["", ",", ",, ,", "\t,\t", "\r\nSec-WebSocket-Extensions: ,"] {
+        refused(&and(&format!("Sec-WebSocket-Extensions: {list}\r\n")), HandshakeError::Extensions, 400);
+    }
+}
+
 #[test]
 fn the_value_of_a_quoted_parameter_must_be_a_token_once_it_is_unescaped() {
     for value in ["\"b c\"", "\"\"", "\"b,c\"", "\"b\\\"c\"", "\"b;\"", "\"\\\"", "\"b\\ c\""] {
@@ -41,7 +49,8 @@ fn the_value_of_a_quoted_parameter_must_be_a_token_once_it_is_unescaped() {
     }
 }
 
-/// The example of §9.1, and blanks wherever the "implied *LWS rule" lets them be.
+/// The example of §9.1, and blanks wherever the "implied *LWS rule" lets them be. Elements that are empty, and lines of
+/// them beside one that has an extension, add nothing (RFC 2616 §2.1, §11.3.2).
 #[test]
 fn a_list_in_several_lines_is_the_same_as_in_one() {
     let one = accepted(&and("Sec-WebSocket-Extensions: foo, bar; baz=2\r\n"));
@@ -49,6 +58,8 @@ fn a_list_in_several_lines_is_the_same_as_in_one() {
         "Sec-WebSocket-Extensions: foo\r\nSec-WebSocket-Extensions: bar; baz=2\r\n",
         "Sec-WebSocket-Extensions: foo\r\nX: y\r\nsec-websocket-extensions: bar;baz=2\r\n",
         "Sec-WebSocket-Extensions:  foo ,\t bar ; baz = 2 \r\n",
+        "Sec-WebSocket-Extensions: ,foo,, bar; baz=2 , \r\n",
+        "Sec-WebSocket-Extensions: \r\nSec-WebSocket-Extensions: foo, bar; baz=2\r\nSec-WebSocket-Extensions: ,\r\n",
     ] {
         assert_eq!(accepted(&and(lines)).extensions(), one.extensions(), "{lines:?}");
     }

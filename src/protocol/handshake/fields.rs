@@ -1,6 +1,11 @@
 //! §4.2.1, §9.1, §11.3: header fields that hold lists. One linear pass over each, no regular expressions.
+//!
+//! A list in several lines is the same as one line with commas between them (§11.3.2, §11.3.4), so that `1#` (RFC 2616
+//! §2.1: at least one element that is not empty) counts over all of them: a line without an element is allowed beside
+//! another that has one.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// An extension that a client offers (§9.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,14 +21,15 @@ pub fn has_token(value: &[u8], token: &str) -> bool {
     elements(value).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// The tokens of a comma-separated list; elements that are none are left out.
-pub fn tokens(value: &[u8]) -> impl Iterator<Item = &str> {
-    elements(value).filter(|element| is_token(element)).filter_map(|element| str::from_utf8(element).ok())
-}
-
-/// Whether each element of a comma-separated list is a token. Empty elements are allowed (RFC 9110 §5.6.1.2).
-pub fn is_token_list(value: &[u8]) -> bool {
-    elements(value).all(is_token)
+/// Parses the lines of `Sec-WebSocket-Protocol`; `None` if together they are not a list of tokens with at least one of
+/// them, or if one is there twice (§4.1: 1#token, all of them unique). Names are compared with case.
+pub fn parse_subprotocols<'h>(lines: impl IntoIterator<Item = &'h [u8]>) -> Option<Vec<&'h str>> {
+    let elements = lines.into_iter().flat_map(elements);
+    let token = |element| str::from_utf8(element).ok().filter(|_| is_token(element));
+    let tokens: Option<Vec<&str>> = elements.map(token).collect();
+    // A tree, for it costs no more than the sum of the lengths, times the logarithm of their number.
+    let mut seen = BTreeSet::new();
+    tokens.filter(|tokens| !tokens.is_empty() && tokens.iter().all(|token| seen.insert(*token)))
 }
 
 /// RFC 9110 §5.6.2: the characters of a token.
@@ -31,14 +37,23 @@ pub fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Parses one value of `Sec-WebSocket-Extensions`; `None` if it breaks the grammar of §9.1.
-pub fn parse_extensions(value: &[u8]) -> Option<Vec<ExtensionOffer<'_>>> {
-    let mut rest = Cursor { rest: value };
+/// Parses the lines of `Sec-WebSocket-Extensions`; `None` if together they break the grammar of §9.1, which wants at least
+/// one extension.
+pub fn parse_extensions<'h>(lines: impl IntoIterator<Item = &'h [u8]>) -> Option<Vec<ExtensionOffer<'h>>> {
     let mut offers = Vec::new();
+    for line in lines {
+        parse_extension_line(line, &mut offers)?;
+    }
+    (!offers.is_empty()).then_some(offers)
+}
+
+/// Appends the extensions of one line, which may have none.
+fn parse_extension_line<'h>(line: &'h [u8], offers: &mut Vec<ExtensionOffer<'h>>) -> Option<()> {
+    let mut rest = Cursor { rest: line };
     loop {
         rest.skip_blanks();
         if rest.rest.is_empty() {
-            return Some(offers);
+            return Some(());
         }
         if rest.take(b',') {
             continue; // an empty element
@@ -135,14 +150,41 @@ mod tests {
         assert!(has_token(b"keep-alive,\tUpgrade", "upgrade"));
         assert!(has_token(b",, websocket ,", "websocket"));
         assert!(!has_token(b"NotUpgrade, upgrade2", "upgrade"));
-        assert_eq!(tokens(b"a, b c, d").collect::<Vec<_>>(), ["a", "d"]);
-        assert!(is_token_list(b"a,, b"));
-        assert!(!is_token_list(b"a, b c"));
+    }
+
+    fn subprotocols<'h>(lines: &[&'h str]) -> Option<Vec<&'h str>> {
+        parse_subprotocols(lines.iter().map(|line| line.as_bytes()))
+    }
+
+    #[test]
+    fn subprotocols_are_tokens_and_at_least_one() {
+        assert_eq!(subprotocols(&["b,, a ,"]), Some(vec!["b", "a"]));
+        for lines in [&["b", "a"][..], &["", "b, a"], &["b", ",", "a"]] {
+            assert_eq!(subprotocols(lines), Some(vec!["b", "a"]), "{lines:?} is the same list in several lines");
+        }
+        for lines in [&[][..], &[""], &[","], &[",, ,\t"], &["", ","]] {
+            assert_eq!(subprotocols(lines), None, "{lines:?} has no element");
+        }
+        for lines in [&["a b"][..], &["a, b c, d"], &["a b, c"], &["a", "b/c"], &["b\u{e9}"]] {
+            assert_eq!(subprotocols(lines), None, "{lines:?} has one that is no token");
+        }
+    }
+
+    #[test]
+    fn a_subprotocol_that_is_there_twice_is_found_wherever_it_stands() {
+        for lines in [&["a, a"][..], &["a, b, a"], &["a", "a"], &["b, a", "c", "d, a"]] {
+            assert_eq!(subprotocols(lines), None, "{lines:?}");
+        }
+        assert_eq!(subprotocols(&["a, A", "aa"]), Some(vec!["a", "A", "aa"]), "names are compared with case");
+    }
+
+    fn extensions(line: &str) -> Option<Vec<ExtensionOffer<'_>>> {
+        parse_extensions([line.as_bytes()])
     }
 
     #[test]
     fn extensions_with_parameters() {
-        let offers = parse_extensions(b"a ; b ;c=1; d = \"x\\y\" ,, e;f").unwrap();
+        let offers = extensions("a ; b ;c=1; d = \"x\\y\" ,, e;f").unwrap();
         let parameter = |value: &'static str| Some(Cow::Borrowed(value));
         assert_eq!(
             offers,
@@ -154,7 +196,6 @@ mod tests {
                 ExtensionOffer { name: "e", parameters: vec![("f", None)] },
             ]
         );
-        assert_eq!(parse_extensions(b" , "), Some(Vec::new()));
     }
 
     #[test]
@@ -162,14 +203,25 @@ mod tests {
         for value in
             ["a;", "a; =b", "a;b=", "a b", "a;b=\"", "a;b=\"\"", "a;b=\"c d\"", "a;b=\"c\\", "(a)", "a;b c", ";a"]
         {
-            assert_eq!(parse_extensions(value.as_bytes()), None, "{value:?}");
+            assert_eq!(extensions(value), None, "{value:?}");
+            assert_eq!(parse_extensions([&b"a"[..], value.as_bytes()]), None, "{value:?} in a second line");
         }
+    }
+
+    #[test]
+    fn there_is_at_least_one_extension_in_all_lines_together() {
+        for value in ["", ",", " , ", ",,\t,"] {
+            assert_eq!(extensions(value), None, "{value:?}");
+            assert_eq!(parse_extensions([value.as_bytes(), b""]), None, "{value:?}");
+            assert_eq!(parse_extensions([value.as_bytes(), b"a"]), extensions("a"), "{value:?}");
+        }
+        assert_eq!(parse_extensions([]), None);
     }
 
     #[test]
     fn a_long_list_costs_linear_time() {
         // 8,000 elements, nothing remembered between them but the offers themselves.
         let value = "a;b=\"c\",".repeat(8000);
-        assert_eq!(parse_extensions(value.as_bytes()).map(|offers| offers.len()), Some(8000));
+        assert_eq!(extensions(&value).map(|offers| offers.len()), Some(8000));
     }
 }

@@ -62,6 +62,8 @@ impl HeadScanner {
 pub struct Head<'h, 'f> {
     /// The method, such as `GET`: a token.
     pub method: &'h str,
+    /// The host and port of a request target that is an absolute URI.
+    pub authority: Option<&'h str>,
     /// The version, such as `HTTP/1.1`.
     version: &'h str,
     fields: &'f [httparse::Header<'h>],
@@ -92,7 +94,8 @@ impl<'h, 'f> Head<'h, 'f> {
             return Err(HandshakeError::MalformedHead("the method is no token"));
         }
         // §4.2.1 item 1: an absolute path or an absolute URI; §3: without a fragment.
-        let is_path_or_uri = target.starts_with('/') || SCHEMES.iter().any(|scheme| target.starts_with(scheme));
+        let authority = authority(target);
+        let is_path_or_uri = target.starts_with('/') || authority.is_some();
         if !is_path_or_uri || !target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return Err(HandshakeError::MalformedHead("the request target is no path"));
         }
@@ -103,7 +106,7 @@ impl<'h, 'f> Head<'h, 'f> {
             return Err(MALFORMED_LINE);
         }
         match httparse::parse_headers(&head[line_end + 2..], storage) {
-            Ok(httparse::Status::Complete((_, fields))) => Ok(Head { method, version, fields }),
+            Ok(httparse::Status::Complete((_, fields))) => Ok(Head { method, authority, version, fields }),
             Ok(httparse::Status::Partial) => Err(HandshakeError::MalformedHead("it has no end")),
             Err(httparse::Error::TooManyHeaders) => Err(HandshakeError::TooManyHeaders),
             Err(httparse::Error::HeaderName) => Err(HandshakeError::MalformedHead("the name of a header field")),
@@ -122,8 +125,15 @@ impl<'h, 'f> Head<'h, 'f> {
     }
 }
 
-/// What an absolute URI in a request to this server can begin with.
-const SCHEMES: [&str; 4] = ["http://", "https://", "ws://", "wss://"];
+/// RFC 3986 §3.2: the host and port of an absolute URI with a scheme that can mean this server.
+fn authority(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    let is_known = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
+    is_known.then(|| rest.split(['/', '?']).next().unwrap_or_default())
+}
+
+/// Those of §4.1, and those of §3, which clients mean when they are told of a URI.
+const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
 
 const MALFORMED_LINE: HandshakeError = HandshakeError::MalformedHead("the request line");
 const MALFORMED_CR: HandshakeError = HandshakeError::MalformedHead("a CR without LF");

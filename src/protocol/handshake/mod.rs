@@ -18,7 +18,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use sha1::{Digest as _, Sha1};
 
-use self::fields::{ExtensionOffer, has_token, is_token, is_token_list, parse_extensions, tokens};
+use self::fields::{ExtensionOffer, has_token, is_token, parse_extensions, parse_subprotocols};
 use self::head::{Head, HeadScanner};
 use super::error::HandshakeError;
 use super::input::Input;
@@ -91,7 +91,7 @@ impl Request {
 
     /// The subprotocols that the client offers, in its order of preference (§4.1).
     pub fn subprotocols(&self) -> Vec<&str> {
-        self.header(SUBPROTOCOL).into_iter().flat_map(tokens).collect()
+        parse_subprotocols(self.header(SUBPROTOCOL)).unwrap_or_default()
     }
 
     /// The first subprotocol of the client's that is in `supported`, as it stands there (§4.2.2): the client's own
@@ -103,8 +103,7 @@ impl Request {
 
     /// The extensions that the client offers (§9.1). This server accepts none.
     pub fn extensions(&self) -> Vec<ExtensionOffer<'_>> {
-        let offers = self.header(EXTENSIONS).into_iter().map(parse_extensions);
-        offers.flat_map(|offers| offers.unwrap_or_default()).collect()
+        parse_extensions(self.header(EXTENSIONS)).unwrap_or_default()
     }
 
     /// The value of `Sec-WebSocket-Accept` that proves that this request was read (§4.2.2).
@@ -158,7 +157,9 @@ fn check(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
         return Err(HandshakeError::MethodNotGet); // §4.2.1 item 1
     }
     let host = exactly_one(head, "host").ok_or(HandshakeError::Host)?; // §4.2.1 item 2
-    if !is_host(host) {
+    // §4.1 item 2: the host and port of an absolute URI match; RFC 9112 §3.2: `Host` is the same as they are.
+    let is_match = head.authority.is_none_or(|authority| authority.as_bytes().eq_ignore_ascii_case(host));
+    if !is_host(host) || !is_match {
         return Err(HandshakeError::Host);
     }
     // The bytes after the head are frames; a proxy that sees a body there would see other messages than we do.
@@ -184,10 +185,10 @@ fn check(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
     if BASE64.decode(key).ok().is_none_or(|nonce| nonce.len() != NONCE_LEN) {
         return Err(HandshakeError::Key); // §4.1: the base64 of 16 bytes
     }
-    if !head.values(SUBPROTOCOL).all(is_token_list) {
-        return Err(HandshakeError::Subprotocols); // §11.3.4
+    if head.values(SUBPROTOCOL).next().is_some() && parse_subprotocols(head.values(SUBPROTOCOL)).is_none() {
+        return Err(HandshakeError::Subprotocols); // §4.1 item 10: 1#token, and all unique
     }
-    if !head.values(EXTENSIONS).all(|value| parse_extensions(value).is_some()) {
+    if head.values(EXTENSIONS).next().is_some() && parse_extensions(head.values(EXTENSIONS)).is_none() {
         return Err(HandshakeError::Extensions); // §9.1: what breaks the grammar fails the connection
     }
     Ok(accept_value(key))
@@ -390,7 +391,7 @@ mod tests {
         assert_eq!(request.select_subprotocol(&["a", "b"]), Some("b"));
         assert_eq!(request.select_subprotocol(&["B"]), None, "names are compared with case");
         assert_eq!(request.select_subprotocol::<&str>(&[]), None);
-        for value in ["a b", "a;b", "\"a\"", "a,(b)", "a, b\u{e9}"] {
+        for value in ["a b", "a;b", "\"a\"", "a,(b)", "a, b\u{e9}", "", ",, ,", "a, a"] {
             let error = with("Sec-WebSocket-Protocol", &format!("Sec-WebSocket-Protocol: {value}")).unwrap_err();
             assert_eq!(error, HandshakeError::Subprotocols, "{value}");
         }
@@ -402,8 +403,10 @@ mod tests {
         let request = with("Origin", line).unwrap();
         let names: Vec<&str> = request.extensions().iter().map(|offer| offer.name).collect();
         assert_eq!(names, ["permessage-deflate", "foo"]);
-        let error = with("Origin", "Sec-WebSocket-Extensions: a; =b").unwrap_err();
-        assert_eq!(error, HandshakeError::Extensions);
+        for value in ["a; =b", "", ","] {
+            let error = with("Origin", &format!("Sec-WebSocket-Extensions: {value}")).unwrap_err();
+            assert_eq!(error, HandshakeError::Extensions, "{value:?}");
+        }
     }
 
     #[test]
