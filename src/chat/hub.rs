@@ -6,6 +6,7 @@ use super::room::Room;
 use super::session::{SessionId, SessionIds};
 use super::wire::{self, MessageType};
 use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
+use crate::server::shrink::shrink_map;
 use crate::server::{App, ConnId, Outbox};
 
 /// The chat server: each open connection has a session, and is a member of the lobby.
@@ -67,6 +68,7 @@ impl App for Hub {
 
     fn on_close(&mut self, id: ConnId, _end: &End, _out: &mut impl Outbox) {
         self.sessions.remove(&id);
+        shrink_map(&mut self.sessions);
         self.lobby.leave(id);
     }
 }

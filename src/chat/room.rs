@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::server::ConnId;
+use crate::server::shrink::{shrink_list, shrink_map};
 
 /// A room: who gets what is said in it.
 ///
@@ -29,6 +30,8 @@ impl Room {
         if let Some(&moved) = self.members.get(position) {
             self.positions.insert(moved, position);
         }
+        shrink_list(&mut self.members);
+        shrink_map(&mut self.positions);
         true
     }
 

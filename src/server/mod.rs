@@ -17,6 +17,7 @@
 //! | `read` | each peer's share of reading, and what it makes |
 //! | `peer` | a transport with its connection; all of them by key; the outbox |
 //! | `timers` | deadlines, a list per kind |
+//! | `shrink` | when a table gives back the room that a crowd needed |
 //! | `journal` | the lines of the log |
 
 mod accept;
@@ -25,6 +26,7 @@ mod journal;
 pub mod net;
 mod peer;
 mod read;
+pub(crate) mod shrink;
 pub mod tcp;
 mod timers;
 
@@ -38,6 +40,7 @@ pub use self::app::{App, ConnId, Outbox};
 use self::net::{Net, Ready, Transport as _};
 use self::peer::Peers;
 use self::read::READ_BYTES_PER_TURN;
+use self::shrink::{new_list, shrink_list, shrink_queue};
 use self::tcp::Tcp;
 pub use self::tcp::{BindError, Stopper};
 use self::timers::Timers;
@@ -95,6 +98,8 @@ pub struct Server<A, N: Net = Tcp> {
     unread_bytes: usize,
     /// Peers that used up their share of writes.
     flushing: Vec<u32>,
+    /// Peers that are gone, within a turn.
+    done: Vec<u32>,
     /// Handshake, ping and close deadlines: a peer has one of them, by its state.
     timers: Timers<TIMER_KINDS>,
     /// Deadlines of peers that take nothing.
@@ -142,12 +147,13 @@ impl<A: App, N: Net> Server<A, N> {
             handshakes_max: accept::handshakes_max(config.connections_max),
             subprotocols: config.subprotocols.clone(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into(),
-            ready: Vec::new(),
+            ready: Vec::with_capacity(tcp::EVENTS_PER_TURN),
             accepting: Vec::new(),
             accept_again_at: None,
-            reading: VecDeque::new(),
+            reading: VecDeque::from(new_list()),
             unread_bytes: 0,
-            flushing: Vec::new(),
+            flushing: new_list(),
+            done: new_list(),
             timers: Timers::new(),
             slow_timers: Timers::new(),
             refused: 0,
@@ -324,22 +330,28 @@ impl<A: App, N: Net> Server<A, N> {
     /// Looks once at each peer to which something happened. Ends that the application is told of may make others
     /// dirty; each peer ends once, so this comes to an end.
     fn settle(&mut self, now: Instant) {
-        for key in std::mem::take(&mut self.flushing) {
+        for key in self.flushing.drain(..) {
             if self.peers.get_mut(key as usize).is_some() {
                 self.peers.mark_dirty(key as usize);
             }
         }
-        let mut done = Vec::new();
         let mut position = 0;
         while let Some(key) = self.peers.dirty_at(position) {
             position += 1;
             if self.settle_peer(key, now) {
-                done.push(key);
+                self.done.push(key as u32);
             }
         }
         self.peers.clear_dirty();
-        for key in done {
-            self.reap(key);
+        while let Some(key) = self.done.pop() {
+            self.reap(key as usize);
+        }
+        if self.peers.shrink() {
+            shrink_queue(&mut self.reading);
+            shrink_list(&mut self.flushing);
+            shrink_list(&mut self.done);
+            self.timers.shrink();
+            self.slow_timers.shrink();
         }
     }
 
@@ -352,6 +364,7 @@ impl<A: App, N: Net> Server<A, N> {
         let is_closed = peer.connection.state() == State::Closed;
         let queued_bytes = peer.connection.queued_bytes();
         if is_closed && queued_bytes == 0 && !peer.is_write_shut {
+            // §7.1.1: the server closes first, and cleanly: its own side now, all of it once the peer has done the same.
             peer.is_write_shut = true;
             // If it fails the connection is gone, which the next read tells.
             let _ = peer.transport.shutdown_write();

@@ -10,6 +10,7 @@ use slab::Slab;
 use super::app::{ConnId, Outbox};
 use super::journal::{self, Notes};
 use super::net::Transport;
+use super::shrink::{Extent, is_too_large, new_list, shrink_list};
 use crate::protocol::{CloseCode, Connection, Message, SharedFrame};
 
 /// A transport, the connection that runs over it, and what the loop has to remember of both.
@@ -126,6 +127,8 @@ impl<T: Transport> Peer<T> {
 #[derive(Debug)]
 pub(crate) struct Peers<T> {
     slab: Slab<Peer<T>>,
+    /// Of the keys in use.
+    extent: Extent,
     dirty: Vec<u32>,
     now: Instant,
     next_serial: u32,
@@ -135,7 +138,7 @@ pub(crate) struct Peers<T> {
 
 impl<T: Transport> Peers<T> {
     pub(crate) fn new(now: Instant) -> Peers<T> {
-        Peers { slab: Slab::new(), dirty: Vec::new(), now, next_serial: 1, deliveries: 0 }
+        Peers { slab: Slab::new(), extent: Extent::new(), dirty: new_list(), now, next_serial: 1, deliveries: 0 }
     }
 
     /// Begins a turn.
@@ -163,6 +166,7 @@ impl<T: Transport> Peers<T> {
         let key = self.slab.vacant_key();
         let id = ConnId { key: key as u32, serial: self.next_serial };
         self.next_serial = self.next_serial.checked_add(1).unwrap_or(1);
+        self.extent.add(id.key);
         self.slab.insert(Peer {
             transport,
             connection,
@@ -192,7 +196,19 @@ impl<T: Transport> Peers<T> {
     }
 
     pub(crate) fn remove(&mut self, key: usize) -> Peer<T> {
+        self.extent.remove(key as u32);
         self.slab.remove(key)
+    }
+
+    /// After a crowd has gone: gives back its room, and returns whether it did. A peer that stays keeps the room of all
+    /// keys below its own.
+    pub(crate) fn shrink(&mut self) -> bool {
+        let is_too_large = is_too_large::<Peer<T>>(self.extent.end(), self.slab.capacity());
+        if is_too_large {
+            self.slab.shrink_to_fit();
+            shrink_list(&mut self.dirty);
+        }
+        is_too_large
     }
 
     pub(crate) fn keys(&self) -> Vec<usize> {

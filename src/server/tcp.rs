@@ -279,7 +279,7 @@ const STOP: Token = Token(usize::MAX - 1);
 const LISTENER: Token = Token(usize::MAX - 2);
 
 /// Events that one turn handles. Few enough that what a turn touches stays in the processor's cache.
-const EVENTS_PER_TURN: usize = 256;
+pub(super) const EVENTS_PER_TURN: usize = 256;
 
 /// Connections that the system holds until they are accepted. Linux cuts it to `net.core.somaxconn`, 4096 by default.
 const BACKLOG: i32 = 4096;

@@ -85,6 +85,13 @@ impl<const KINDS: usize> Timers<KINDS> {
         keys.filter_map(|key| self.links[key].armed.map(|(_, deadline)| (key, deadline)))
     }
 
+    /// Gives back the room of the keys above the last one that is armed.
+    pub(crate) fn shrink(&mut self) {
+        let end = self.links.iter().rposition(|link| link.armed.is_some()).map_or(0, |last| last + 1);
+        self.links.truncate(end);
+        self.links.shrink_to_fit();
+    }
+
     fn unlink(&mut self, key: usize) {
         let Link { previous, next, armed } = std::mem::replace(&mut self.links[key], UNLINKED);
         let Some((kind, _)) = armed else { return };
@@ -130,6 +137,10 @@ mod tests {
             assert_eq!(timers.next_deadline(), model.values().map(|&(_, deadline)| deadline).min());
             for kind in 0..waits.len() {
                 assert_eq!(timers.len(kind), model.values().filter(|armed| armed.0 == kind).count());
+            }
+            if next(50) == 0 {
+                timers.shrink();
+                assert_eq!(timers.links.len(), model.last_key_value().map_or(0, |(last, _)| last + 1));
             }
             if next(50) == 0 {
                 let oldest = timers.pop_oldest(1).and_then(|key| model.remove(&key)).map(|(_, deadline)| deadline);

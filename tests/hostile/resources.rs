@@ -89,12 +89,17 @@ fn start_without_pings(args: &[&str]) -> Alone {
     Alone::start(&[args, &["--ping-interval", "60m"]].concat())
 }
 
-/// A client that sends these frames again and again and reads nothing of the replies. Returns how many bytes it got
-/// rid of: all of them, or as many as fit until the server has read no more for a while.
+/// The server pauses for a client that takes none of its answers. Where this test, on a busy machine, takes a moment of
+/// something else for it, the flood is only shorter: what is asserted holds for any length of it.
 #[cfg(target_os = "linux")]
-fn flood(client: &Client, frames: &[u8], bytes: usize) -> usize {
+const SHORT_PATIENCE: Duration = Duration::from_millis(500);
+
+/// A client that sends these frames again and again and reads nothing of the replies. Returns how many bytes it got
+/// rid of: all of them, or as many as fit until the server has read no more for so long.
+#[cfg(target_os = "linux")]
+fn flood(client: &Client, frames: &[u8], bytes: usize, patience: Duration) -> usize {
     let mut writer = client.writer();
-    writer.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    writer.set_write_timeout(Some(patience)).unwrap();
     SockRef::from(&writer).set_send_buffer_size(MIB).unwrap(); // only its ears are small
     let (mut written, start) = (0, Instant::now());
     while written < bytes {
@@ -106,8 +111,9 @@ fn flood(client: &Client, frames: &[u8], bytes: usize) -> usize {
                 break;
             }
         }
-        assert!(start.elapsed() < 6 * DEADLINE, "after {written} bytes");
+        assert!(start.elapsed() < 12 * DEADLINE, "after {written} bytes");
     }
+    writer.set_write_timeout(Some(DEADLINE)).unwrap(); // it is the client's socket, too
     written
 }
 
@@ -118,7 +124,7 @@ fn r2_64_mib_of_pings_whose_pongs_are_not_read_cost_no_memory() {
     let mut client = Client::connect_with_small_buffers(server.address()).upgrade();
     let before = server.resident_bytes();
     let pings: Vec<u8> = (0..1000).flat_map(|n| client_frame(FIN | PING, format!("{n:0125}").as_bytes())).collect();
-    let written = flood(&client, &pings, 64 * MIB);
+    let written = flood(&client, &pings, 64 * MIB, DEADLINE);
     assert!(written >= 64 * MIB, "a server that need not keep the pongs need not stop reading: {written}");
     let grown = server.resident_bytes_peak().saturating_sub(before);
     assert!(grown <= 2 * MIB, "{grown} bytes");
@@ -150,7 +156,7 @@ fn r3_64_mib_of_mistakes_whose_errors_are_not_read_cost_a_bounded_queue_and_lose
     assert!(other.text().contains("invalid_message"));
     let before = server.resident_bytes();
     let frame = client_frame(FIN | TEXT, format!("[{}]", " ".repeat(100)).as_bytes());
-    let written = flood(&client, &frame.repeat(1000), 64 * MIB);
+    let written = flood(&client, &frame.repeat(1000), 64 * MIB, SHORT_PATIENCE);
     assert!(written < 64 * MIB, "the server takes {written} bytes, and more");
     let grown = server.resident_bytes_peak().saturating_sub(before);
     // 1 MiB of answers, half as much for their bookkeeping, and the rest of one read; the system counts in large steps.

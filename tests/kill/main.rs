@@ -5,11 +5,12 @@
 //! |---|---|
 //! | `sigkill` | the process is killed under load and started again on the same port |
 //! | `stall` | the process stands still for longer than all its deadlines |
-//! | `resets` | ten thousand connections are reset at once |
+//! | `resets` | ten thousand connections are reset at once, and what they took is given back |
 //! | `descriptors` | no descriptor is free for a minute |
 //! | `chatter` | a client in a thread of its own, that hears all and answers pings |
 //! | `vitals` | what the system says of the process |
 
+#![cfg(target_os = "linux")] // it looks into /proc
 #![allow(clippy::unwrap_used)]
 
 mod chatter;

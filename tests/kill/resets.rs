@@ -7,54 +7,69 @@ use std::time::Duration;
 use socket2::SockRef;
 
 use crate::chatter::{Chatter, check_chat};
-use crate::harness::{PATIENCE, start, wait_until};
+use crate::harness::{PATIENCE, wait_until};
 use crate::raw::Raw;
-use crate::vitals::{check_memory, descriptors, memory};
+use crate::vitals::{check_memory, descriptors, memory, start_with_frugal_allocator};
 use crate::wire::{FIN, REQUEST_HEAD, TEXT, client_frame, server_response};
 
-/// Connections of one crowd, where the limit of open files is at least twice as high: this process and the server have
-/// each an end of every connection. Otherwise half of the limit.
+/// Connections of one crowd. This process and the server have each an end of every one.
 const CROWD: usize = 10_000;
+
+/// Open files besides: of the chatters, and those that either process keeps for itself.
+const OTHER_FILES: u64 = 200;
+
+/// What may be left where thousands had a small block of their own on the heap, for their half message or request. All
+/// blocks are given back, and 5 MB of pages with them but for these: glibc frees its heap from the far end only, and a
+/// single live block there, such as a table that became small again while the crowd left, keeps the pages below it. It
+/// does not become more with the next crowd. (What the server itself holds is counted in the simulation.)
+const SMALL_BLOCKS_MAX: usize = 2 * 1024 * 1024;
 
 #[test]
 fn ten_thousand_connections_that_are_reset_at_once_leave_nothing_behind() {
-    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap() as usize;
-    let crowd = CROWD.min(limit / 2);
-    let mut server = start(&["serve", "--log-level", "error"]);
+    let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    assert!(limit >= CROWD as u64 + OTHER_FILES, "the hard limit of open files, {limit}, is too low for this test");
+    let mut server = start_with_frugal_allocator(&["serve", "--log-level", "error"]);
     let address = server.address();
     let chatters: Vec<Chatter> = (0..4).map(|_| Chatter::open(address)).collect();
     check_chat(&chatters, "before");
-    let descriptors_before = descriptors(&server);
+    let descriptors_at_first = descriptors(&server);
+    // A handful of connections that end as the crowd will: what is made once is there before it comes.
+    reset(gather(address, 10, true));
+    drop(Raw::open(address));
+    check_chat(&chatters, "before the crowd");
+    let descriptors_before =
+        wait_until("the handful is gone", || Some(descriptors(&server)).filter(|&count| count <= descriptors_at_first));
+    let memory_before = memory(&server);
 
-    let mut after_warm_up = 0;
-    for round in 0..4 {
-        let streams = gather(address, crowd);
-        assert!(descriptors(&server) >= descriptors_before + crowd * 9 / 10, "they are there");
+    for (round, is_in_midst) in [false, false, true, true, true].into_iter().enumerate() {
+        let streams = gather(address, CROWD, is_in_midst);
+        assert!(descriptors(&server) >= descriptors_before + CROWD * 9 / 10, "they are there");
         reset(streams);
         wait_until("all descriptors are closed", || (descriptors(&server) <= descriptors_before).then_some(()));
         check_chat(&chatters, &format!("after {round}"));
         drop(Raw::open(address));
-        // The first crowd makes the tables as large as they have to be, and the allocator keeps pages for the next one.
-        let after = memory(&server);
-        if round == 0 {
-            after_warm_up = after;
+        if is_in_midst {
+            let after = memory(&server);
+            assert!(after <= memory_before + SMALL_BLOCKS_MAX, "it held {memory_before} bytes, and holds {after}");
+        } else {
+            check_memory(memory_before, memory(&server));
         }
-        check_memory(after_warm_up, after);
     }
     drop(chatters);
     server.stop();
 }
 
-/// Connections in all states: most are open, and a part of these is in the midst of a message.
-fn gather(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+/// Connections that are open and silent, or that are in all states: then a part is in the midst of a message or of its
+/// opening handshake.
+fn gather(address: SocketAddr, count: usize, is_in_midst: bool) -> Vec<TcpStream> {
     let frame = client_frame(FIN | TEXT, &[b'x'; 500]);
     let connect = |number: usize| {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         match number % 10 {
-            0 => {}
-            1 => stream.write_all(&REQUEST_HEAD[..30]).unwrap(),
-            2..=4 => {
+            0 if is_in_midst => {}
+            1 if is_in_midst => stream.write_all(&REQUEST_HEAD[..30]).unwrap(),
+            2..=4 if is_in_midst => {
                 open(&mut stream);
                 stream.write_all(&frame[..300]).unwrap();
             }

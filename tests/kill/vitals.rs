@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::{Child, wait_until};
+use crate::harness::{Child, server, wait_until};
 
 /// Its open files.
 pub(crate) fn descriptors(server: &Child) -> usize {
@@ -16,6 +16,15 @@ pub(crate) fn memory(server: &Child) -> usize {
     line.trim().strip_suffix(" kB").unwrap().parse::<usize>().unwrap() * 1024
 }
 
+/// A server on a free port of 127.0.0.1 whose allocator keeps no small blocks in reserve. glibc's does so for each size
+/// that was given back, and one of them at the far end of the heap keeps all in front of it in the process: in a test
+/// that counts pages this would hide what the server itself holds. Other allocators do not know the variable.
+pub(crate) fn start_with_frugal_allocator(args: &[&str]) -> Child {
+    let tunables = ["tcache_count=0", "mxfast=0", "mmap_threshold=131072", "trim_threshold=131072"];
+    let tunables = tunables.map(|tunable| format!("glibc.malloc.{tunable}")).join(":");
+    Child::spawn(server().env("GLIBC_TUNABLES", tunables).args(["--listen", "127.0.0.1:0"]).args(args))
+}
+
 /// Stops it until it is told to go on: nothing that has a deadline happens meanwhile.
 pub(crate) fn stop_still(server: &mut Child) {
     server.signal("STOP");
@@ -26,7 +35,9 @@ pub(crate) fn stop_still(server: &mut Child) {
     });
 }
 
-/// More by a tenth at most.
+/// More by a tenth at most, or by what the system's counting leaves open: an idle server has written to so few pages
+/// that a tenth are a handful, and glibc keeps up to 128 KiB at the end of its heap, and a margin of as much.
 pub(crate) fn check_memory(before: usize, after: usize) {
-    assert!(after <= before + before / 10, "it held {before} bytes, and holds {after}");
+    let more = (before / 10).max(256 * 1024);
+    assert!(after <= before + more, "it held {before} bytes, and holds {after}");
 }

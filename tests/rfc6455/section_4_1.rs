@@ -38,7 +38,9 @@ fn a_version_of_http_below_1_1_is_refused_and_a_higher_one_is_not() {
 
 #[test]
 fn the_target_is_a_resource_name_or_an_absolute_uri() {
-    for target in ["/", "/c", "/c/d?e=f&g", "/?", "//c", "http://h/c", "https://h?d", "HTTP://H/c", "ws://h/c", "wss://h"] {
+    for target in
+        ["/", "/c", "/c/d?e=f&g", "/?", "//c", "http://h/c", "https://h?d", "HTTP://H/c", "ws://h/c", "wss://h"]
+    {
         let request = accepted(&with("GET", &format!("GET {target} HTTP/1.1\r\n")));
         assert_eq!(request.target(), target);
     }

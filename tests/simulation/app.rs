@@ -1,5 +1,6 @@
-//! The chat server, with an ear at everything that goes in and out: what each client must receive is known from here.
+//! The chat server, which also echoes what asks for it, with an ear at everything that goes in and out: what each client must receive is known from here.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -100,6 +101,7 @@ impl App for Recorder {
     fn on_message(&mut self, id: ConnId, message: Message<'_>, out: &mut impl Outbox) {
         self.world.borrow_mut().has_progress = true;
         assert!(self.world.borrow().stopped_at.is_none(), "a message from a connection that was closed by the stop");
+        let mut is_echo = false;
         let is_chat = uncounted(|| {
             let mut record = self.record.borrow_mut();
             let client = *record.open.get(&id).expect("a message from a connection that is not open");
@@ -110,10 +112,15 @@ impl App for Recorder {
                 Message::Text(ref text) => assert_eq!(&said[..], &text[..], "of client {client}"),
                 Message::Binary(_) => assert_eq!(&said[..], BINARY, "of client {client}"),
             }
+            is_echo = said.starts_with(ECHO);
             said.starts_with(CHAT)
         });
         let mut tap = Tap::new(out, &self.record, id);
-        self.hub.on_message(id, message, &mut tap);
+        match message {
+            // It is given away, not lent: the server sends it from where it lies.
+            Message::Text(text) if is_echo => tap.send(id, Message::Text(Cow::Owned(text.into_owned()))),
+            message => self.hub.on_message(id, message, &mut tap),
+        }
         let sent = tap.sent;
         if is_chat {
             assert_eq!(sent + 1, self.record.borrow().members(), "a chat goes to all others");
@@ -211,6 +218,9 @@ fn frame_len(payload_len: usize) -> usize {
 
 /// How a chat begins.
 pub(crate) const CHAT: &str = "{\"type\":\"chat\"";
+
+/// How a message begins that its sender gets back.
+pub(crate) const ECHO: &str = "{\"echo\":";
 
 /// What stands for a binary message in [`Seen::said`].
 pub(crate) const BINARY: &str = "\0binary";

@@ -24,11 +24,13 @@ pub(crate) struct Bounds {
 
 impl Bounds {
     /// What the server may hold for so many peers. Each of them may have a queue with its bookkeeping, a half message
-    /// in a buffer that grows by doubling, a request head, and bytes that were read and not processed.
-    pub(crate) fn bytes_max(&self, peers: usize) -> i64 {
+    /// in a buffer that grows by doubling, and a request head. `read_bytes` is the sum of their last reads: of these a
+    /// rest may wait to be processed, up to a bound for all of them together.
+    pub(crate) fn bytes_max(&self, peers: usize, read_bytes: usize) -> i64 {
         let queue = self.limits.queue_bytes_max * 3 / 2 + 2 * CONTROL_QUEUE_BYTES_MAX;
-        let peer = queue + 3 * self.limits.message_bytes_max + 3 * HEAD_BYTES_MAX + UNREAD_BYTES + PEER_BYTES;
-        (SERVER_BYTES + peers * peer) as i64
+        let peer = queue + 3 * self.limits.message_bytes_max + 3 * HEAD_BYTES_MAX + PEER_BYTES;
+        let unread = read_bytes.min(UNREAD_BYTES_MAX + READ_BYTES + peers * SMALL_READ_BYTES);
+        (SERVER_BYTES + peers * peer + unread) as i64
     }
 
     /// What it may hold for so many peers of which nobody has said or taken less than all, and for the keys of those
@@ -54,8 +56,10 @@ pub(crate) fn check_peers(world: &mut World, record: &mut Record, bounds: &Bound
             check_share(socket, is_cut, peers);
             check_queue(socket, seen, bounds);
             check_deadlines(socket, seen, now, bounds);
+            check_own_end(socket, seen);
         }
         (socket.was_write_blocked, socket.was_stuck_since) = (socket.is_write_blocked, socket.stuck_since);
+        socket.read_bytes_most = socket.last_read_bytes;
         (socket.taken_in_turn, socket.first_write, seen.pushed_in_turn) = (0, None, 0);
     }
     record.ended.clear();
@@ -117,6 +121,14 @@ fn check_deadlines(socket: &mut Socket, seen: &Seen, now: Instant, bounds: &Boun
     }
     if let Some((_, at)) = bounds.stopped_at {
         assert!(!is_over(Some(at), limits.close_timeout), "it should be gone since the server stops: {socket:?}");
+    }
+}
+
+/// §7.1.1: a connection that is over, and for which nothing waits, is ended by the server at once: it waits for the
+/// client's end with its own side closed.
+fn check_own_end(socket: &Socket, seen: &Seen) {
+    if seen.end.is_some() && !socket.is_write_blocked && !socket.is_reset {
+        assert!(socket.server_eof, "the server does not end its side: {:?}, {socket:?}", seen.end);
     }
 }
 
@@ -237,5 +249,8 @@ const SERVER_BYTES: usize = 512 * 1024 + 16 * 1024;
 /// A key's place in all tables, which grow by doubling, and the peer behind it.
 const PEER_BYTES: usize = 3 * 1024;
 
-/// One read, of which the most can be left.
-const UNREAD_BYTES: usize = 512 * 1024;
+/// The server's own bound on what was read and not processed, of all peers; the read that exceeds it; and the size of
+/// those that follow.
+const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
+const READ_BYTES: usize = 512 * 1024;
+const SMALL_READ_BYTES: usize = 4 * 1024;

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::app::{BINARY, CHAT, Seen};
+use super::app::{BINARY, CHAT, ECHO, Seen};
 use super::random::Random;
 use super::wire::{self, next_frame, ping_payload, push_frame};
 use super::world::World;
@@ -26,11 +26,13 @@ pub(crate) struct Temper {
     rest: usize,
     /// Chats of one go, where one is a flood.
     flood: usize,
+    /// The most bytes of a message that its sender gets back; 0 where there are none.
+    echo_bytes_max: usize,
 }
 
 impl Temper {
     /// Each seed has a temper of its own. `haste`: how much of what they do is to leave.
-    pub(crate) fn random(random: &mut Random, haste: usize, flood: usize) -> Temper {
+    pub(crate) fn random(random: &mut Random, haste: usize, flood: usize, echo_bytes_max: usize) -> Temper {
         let mut often = || random.pick(&[0, 20, 100, 400]);
         let (chat, ping, stop_reading, go_on_reading) = (40 + often(), often(), often() / 10, often());
         let mut seldom = || random.pick(&[0, 1, 5, 10]) * haste;
@@ -50,6 +52,7 @@ impl Temper {
             go_on_reading,
             rest: 400,
             flood,
+            echo_bytes_max,
         }
     }
 }
@@ -148,6 +151,10 @@ impl Client {
                 for _ in 0..temper.flood {
                     self.say(seen, format!("{CHAT}}}"), random);
                 }
+            }
+            Some(0) if temper.echo_bytes_max > 0 && random.one_in(4) => {
+                let padding = "e".repeat(random.below(temper.echo_bytes_max - 100));
+                self.say(seen, format!("{ECHO}\"{}:{}{padding}\"}}", self.index, self.chats), random);
             }
             Some(0) => self.chat(seen, random),
             Some(1) => self.ping(random),

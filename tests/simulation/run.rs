@@ -20,7 +20,10 @@ use super::world::{Faults, Shared, World};
 /// Runs a seed. Returns a number that stands for all that happened.
 pub(crate) fn run(seed: u64) -> u64 {
     let mut run = Run::new(seed);
-    for _ in 0..run.scale.steps {
+    for step in 0..run.scale.steps {
+        if run.scale.is_throng && step == run.scale.steps / 2 {
+            run.interlude();
+        }
         run.step();
     }
     match seed % 6 {
@@ -60,6 +63,11 @@ struct Scale {
     flood: usize,
     queue_bytes_max: usize,
     connections_max: usize,
+    message_bytes_max: usize,
+    /// See [`Temper`].
+    echo_bytes_max: usize,
+    /// Halfway everybody leaves, and others come.
+    is_throng: bool,
 }
 
 impl Scale {
@@ -72,10 +80,23 @@ impl Scale {
             flood: 0,
             queue_bytes_max: random.pick(&[16 * 1024, 16 * 1024, 64 * 1024, 1024 * 1024]),
             connections_max: random.pick(&[4, 16, 20, 40, usize::MAX]),
+            message_bytes_max: 8 * 1024,
+            echo_bytes_max: 0,
+            is_throng: false,
+        };
+        let usual = match seed / 6 % 3 {
+            // Large messages that come back: the server owns them, and sends them from where they lie.
+            1 => Scale {
+                queue_bytes_max: usual.queue_bytes_max.max(128 * 1024),
+                message_bytes_max: 24 * 1024,
+                echo_bytes_max: 24 * 1024,
+                ..usual
+            },
+            _ => usual,
         };
         match seed % 100 {
             // In a throng thousands come and go: each key has many peers after each other.
-            7 => Scale { steps: 1500, present_max: 60, arrivals: 0, haste: 30, ..usual },
+            7 => Scale { steps: 1500, present_max: 60, arrivals: 0, haste: 30, is_throng: true, ..usual },
             // In a flood somebody says so much at once that it fills many turns, each to its bound.
             3 => Scale {
                 present_max: 30,
@@ -100,6 +121,8 @@ struct Run {
     temper: Temper,
     bounds: Bounds,
     held: Held,
+    /// What the server held before anybody came.
+    new_bytes: i64,
     scale: Scale,
     /// The most keys that were in use at one time.
     keys_max: usize,
@@ -113,9 +136,12 @@ impl Run {
         let mut world = World::new(seed);
         let random = &mut world.random;
         let scale = Scale::of(seed, random);
-        let temper = Temper::random(random, scale.haste, scale.flood);
-        let limits =
-            Limits { message_bytes_max: 8 * 1024, queue_bytes_max: scale.queue_bytes_max, ..Limits::default() };
+        let temper = Temper::random(random, scale.haste, scale.flood, scale.echo_bytes_max);
+        let limits = Limits {
+            message_bytes_max: scale.message_bytes_max,
+            queue_bytes_max: scale.queue_bytes_max,
+            ..Limits::default()
+        };
         let config = Config { limits: limits.clone(), connections_max: scale.connections_max, ..Config::default() };
         let bounds = Bounds { limits, woke_at: None, stopped_at: None, is_abandoned: false };
 
@@ -132,6 +158,7 @@ impl Run {
             present: Vec::new(),
             temper,
             bounds,
+            new_bytes: held.bytes,
             held,
             scale,
             keys_max: 0,
@@ -197,7 +224,8 @@ impl Run {
         // As many peers as there were in this turn: those that ended in it are still in the list.
         let peers = world.live.len();
         self.keys_max = self.keys_max.max(peers);
-        let bound = self.bounds.bytes_max(peers) + self.bounds.idle_bytes_max(self.keys_max);
+        let read_bytes = world.live.iter().map(|&index| world.sockets[index].read_bytes_most).sum();
+        let bound = self.bounds.bytes_max(peers, read_bytes) + self.bounds.idle_bytes_max(self.keys_max);
         assert!(self.held.peak <= bound, "{} bytes are held for {peers} peers, the bound is {bound}", self.held.peak);
         check_peers(&mut world, &mut record, &self.bounds);
         self.has_ended |= !goes_on;
@@ -280,6 +308,21 @@ impl Run {
         assert!(self.held.bytes <= bound, "{} bytes are held idly, the bound is {bound}", self.held.bytes);
     }
 
+    /// In the midst of all everybody leaves, and nothing is left; then it goes on as before.
+    fn interlude(&mut self) {
+        let faults = self.world.borrow().faults;
+        self.calm_down();
+        self.everybody_leaves();
+        self.world.borrow_mut().faults = faults;
+    }
+
+    /// Nobody is there: the server holds what it held when it was new, and the little room that tables keep, whoever
+    /// has come and gone.
+    fn check_empty_bytes(&self) {
+        let more = self.held.bytes - self.new_bytes;
+        assert!(more <= EMPTY_BYTES, "{more} bytes are left of {} clients", self.clients.len());
+    }
+
     /// Everybody closes, and then nothing is left.
     fn everybody_leaves(&mut self) {
         for &index in &self.present {
@@ -323,7 +366,8 @@ impl Run {
         world.backlog.is_empty() && world.live.iter().all(|&index| world.sockets[index].is_dropped())
     }
 
-    /// At once when the last one is gone: no peer, no session, no member, no timer, and memory only for tables that keep their capacity.
+    /// At once when the last one is gone: no peer, no session, no member, no timer,
+    /// and memory only for what tables keep in any case.
     fn check_empty(&mut self) {
         // Not at once is only the next attempt to accept, where the last one failed.
         self.world.borrow_mut().now += ACCEPT_AGAIN_AFTER;
@@ -335,7 +379,7 @@ impl Run {
         assert_eq!(world.poll_timeout, None, "a timer is left, or something to do");
         assert!(self.record.borrow().open.is_empty(), "an end is missing");
         assert!(self.server.app().hub.lobby().is_empty(), "a member is left");
-        self.check_idle();
+        self.check_empty_bytes();
     }
 
     /// The server stops: everybody is told, and nothing is left.
@@ -376,7 +420,7 @@ impl Run {
         let record = self.record.borrow();
         assert!(record.seen.iter().all(|seen| seen.id.is_none_or(|id| hub.session(id).is_none())), "a session is left");
         drop(record);
-        self.check_idle();
+        self.check_empty_bytes();
         let (mut held, server) = (self.held, self.server);
         held.count(|| drop(server));
         let world = self.world.borrow();
@@ -389,6 +433,9 @@ impl Run {
         world.trace
     }
 }
+
+/// The room that empty tables keep.
+const EMPTY_BYTES: i64 = 4 * 1024;
 
 /// The time that the server waits after an accept that failed.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);

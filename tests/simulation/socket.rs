@@ -55,6 +55,8 @@ pub(crate) struct Socket {
     pub(crate) turns_unread: usize,
     pub(crate) turns_cut: usize,
     pub(crate) last_read_bytes: usize,
+    /// The most of a read in this turn, or the last one before it.
+    pub(crate) read_bytes_most: usize,
     pub(crate) taken_in_turn: usize,
     pub(crate) was_write_blocked: bool,
     /// What the first write of this turn took.

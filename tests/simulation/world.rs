@@ -294,6 +294,7 @@ impl World {
         socket.inbound.drain(..count);
         socket.last_read_at = Some(self.now);
         socket.last_read_bytes = count;
+        socket.read_bytes_most = socket.read_bytes_most.max(count);
         socket.owes_read = count == buffer.len() || socket.is_read_closed_reported;
         self.has_progress = true;
         self.note(3, index, count);
