@@ -28,6 +28,11 @@ impl Hub {
         &self.lobby
     }
 
+    /// Heap bytes that it owns, about: its tables by their capacity. They follow the number of connections up and down.
+    pub fn held_bytes(&self) -> usize {
+        self.sessions.capacity() * size_of::<(ConnId, SessionId)>() + self.lobby.held_bytes()
+    }
+
     /// P2: to every other member, as the bytes that the sender sent, encoded once.
     fn broadcast(&self, from: ConnId, text: &str, out: &mut impl Outbox) {
         let frame = SharedFrame::text(text);

@@ -45,6 +45,11 @@ impl Room {
         self.members.len()
     }
 
+    /// Heap bytes that it owns, about: its tables by their capacity.
+    pub fn held_bytes(&self) -> usize {
+        self.members.capacity() * size_of::<ConnId>() + self.positions.capacity() * size_of::<(ConnId, usize)>()
+    }
+
     /// Whether nobody is there.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()

@@ -129,7 +129,9 @@ pub fn chat(data: &[u8]) {
                 say(&mut hub, id, &text, &members, &mut post);
             }
         }
-        assert_eq!(hub.lobby().len(), members.len(), "memory is bounded by who is there");
+        assert_eq!(hub.lobby().len(), members.len());
+        let connected = members.len() + closing.len();
+        assert!(hub.held_bytes() <= 4 * 1024 + 400 * connected, "memory is bounded by who is there");
     }
     for id in members.into_iter().chain(closing) {
         hub.on_close(id, &End::Lost, &mut Post::default());
