@@ -20,7 +20,7 @@ fn the_page_is_what_the_table_gives() {
 #[test]
 fn a_row_is_a_line_with_links_and_names_that_break() {
     let table = "id\tsection\tlevel\tbinds\trule\tcode\ttests
-5.5-1\t5.5\tMUST\tboth\t[a] <b> `c_d`\tprotocol::frame::Opcode::is_control protocol::frame\tsection_5_5::a_b
+5.5-1\t5.5\tMUST\tboth\t[a] <b> `c_d`\tprotocol::frame::Opcode::is_control protocol::frame server/peer.rs#flush\tsection_5_5::a_b
 5.5-2\t5.5\tMAY\tserver\tpings\t\tunused
 5.5-3\t5.5\tMAY\tclient\tpongs\t\tclient
 10.2-1\t10.2\tSHOULD\tother\te\t\tproxy
@@ -31,7 +31,7 @@ fn a_row_is_a_line_with_links_and_names_that_break() {
 | rule | level | what it says | code | tests |
 |---|---|---|---|---|
 | 5.5-1 | MUST | \\[a\\] \\<b\\> `c_d` | [`Opcode::is_control`](crate::protocol::frame::Opcode::is_control), \
-        [`frame`](crate::protocol::frame) | <code>section_<wbr>5_<wbr>5::a_<wbr>b</code> |
+        [`frame`](crate::protocol::frame), [`flush`](../../../src/frameloop/server/peer.rs.html) | <code>section_<wbr>5_<wbr>5::a_<wbr>b</code> |
 | 5.5-2 | MAY | pings | | *unused* |
 
 <details><summary>1 rule for others</summary>
@@ -80,7 +80,7 @@ fn page(rows: &[Row<'_>]) -> String {
 
 /// A row that concerns a server.
 fn line(row: &Row<'_>) -> String {
-    let links: Vec<String> = row.code.iter().map(|path| format!("[`{}`](crate::{path})", short_name(path))).collect();
+    let links: Vec<String> = row.code.iter().copied().map(link).collect();
     // Long names may break behind each of their words.
     let tests: Vec<String> =
         row.tests.iter().map(|name| format!("<code>{}</code>", name.replace('_', "_<wbr>"))).collect();
@@ -89,6 +89,14 @@ fn line(row: &Row<'_>) -> String {
     let cells = [row.id, row.level, &escaped(row.rule), &code, &tests];
     let cells = cells.map(|cell| if cell.is_empty() { String::new() } else { format!(" {cell}") });
     format!("|{} |\n", cells.join(" |"))
+}
+
+/// A public item of the crate, or a function in the view of its source: what is private has no page.
+fn link(code: &str) -> String {
+    match code.split_once('#') {
+        Some((file, function)) => format!("[`{function}`](../../../src/frameloop/{file}.html)"),
+        None => format!("[`{}`](crate::{code})", short_name(code)),
+    }
 }
 
 /// The last name of a path, and the type before it.

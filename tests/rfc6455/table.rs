@@ -7,7 +7,7 @@
 //! | `level` | the key word of RFC 2119. A step of an algorithm has the word that introduces the algorithm (§2) |
 //! | `binds` | `server`, `client`, `both` or `other` |
 //! | `rule` | the rule in our own words |
-//! | `code` | where it is enforced: public items of the crate, with a blank between two |
+//! | `code` | where it is enforced: public items of the crate, or functions (`server/mod.rs#settle_peer`), a blank between |
 //! | `tests` | the tests that show it, as `section_5_5::name`; or the one word why there are none |
 //!
 //! The words: what binds others is a matter for the `client`, for a `proxy`, or for whoever defines or negotiates an
@@ -134,6 +134,11 @@ impl<'t> Row<'t> {
         check((1..=200).contains(&rule_len) && !self.rule.contains('|'), format!("a rule of {rule_len} characters"));
         check(!self.tests.is_empty() || self.reason.is_some(), "neither tests nor a reason".to_owned());
         check(self.tests.is_empty() == self.code.is_empty(), "code and tests come together".to_owned());
+        for (file, function) in self.code.iter().filter_map(|path| path.split_once('#')) {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
+            let is_there = fs::read_to_string(source).is_ok_and(|text| text.contains(&format!("fn {function}")));
+            check(is_there, format!("there is no function {function} in src/{file}"));
+        }
         for name in &self.tests {
             check(tests.contains(*name), format!("there is no test {name}"));
         }
@@ -263,6 +268,8 @@ fn a_planted_fault_of_a_table_is_found() {
         ("section_5_5::short section_5_5::shorter", "unused", "5.5-1: a MUST that binds both has no tests"),
         ("section_5_5::short section_5_5::shorter", "client", "5.5-1: \"client\" is no reason for what binds both"),
         ("protocol::frame", "", "5.5-1: code and tests come together"),
+        ("protocol::frame", "server/mod.rs#gone", "5.5-1: there is no function gone in src/server/mod.rs"),
+        ("protocol::frame", "server/none.rs#read", "5.5-1: there is no function read in src/server/none.rs"),
         ("unused", "whim", "5.5-2: \"whim\" is no reason"),
         ("MAY", "SHOULD", "5.5-2: a SHOULD that binds server has no tests"),
         ("MAY", "CAN", "5.5-2: \"CAN\" is no level"),
