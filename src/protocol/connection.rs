@@ -11,26 +11,31 @@
 //! what waits, shuts its side of the transport down, and reads on until the peer has done the same or the close timeout
 //! is over ([`Connection::is_done`]). Otherwise the transport could be reset, and our Close frame lost on its way.
 
+mod direct;
+
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::close::{CloseCode, encode_close_payload, parse_close_payload};
+use super::commons::Commons;
 use super::end::{End, code_word};
 use super::error::{HandshakeError, ProtocolError};
 use super::frame::{FrameDecoder, Opcode, SharedFrame, header_len};
 use super::handshake::{OpeningHandshake, Request, encode_rejection};
 use super::input::Input;
-use super::limits::{Limits, deadline};
+use super::limits::deadline;
 use super::message::{Assembled, ControlFrame, Message, MessageAssembler};
 use super::send_queue::SendQueue;
 
 /// One connection, without its socket. The methods come in four kinds:
 ///
 /// - **Bytes in**: [`poll_event`](Connection::poll_event) until it gives `None`, for each read;
-///   [`receive_eof`](Connection::receive_eof), [`abort`](Connection::abort).
+///   [`receive_eof`](Connection::receive_eof), [`abort`](Connection::abort). Without a copy, for long payloads:
+///   [`payload_room`](Connection::payload_room), [`poll_payload`](Connection::poll_payload).
 /// - **Commands**: [`accept`](Connection::accept) or [`reject`](Connection::reject) the request, then
-///   [`send`](Connection::send), [`send_shared`](Connection::send_shared), [`close`](Connection::close).
+///   [`send`](Connection::send), [`send_directly`](Connection::send_directly),
+///   [`send_shared`](Connection::send_shared), [`close`](Connection::close).
 /// - **Bytes out**: [`outgoing`](Connection::outgoing), then [`sent`](Connection::sent) with what the socket took.
 /// - **Time**: [`next_timeout`](Connection::next_timeout), [`handle_timeout`](Connection::handle_timeout),
 ///   [`hasten_ping`](Connection::hasten_ping).
@@ -39,11 +44,11 @@ use super::send_queue::SendQueue;
 /// one of the methods was called, so that every way to it meets in one place.
 ///
 /// ```
-/// use std::{rc::Rc, time::Instant};
-/// use frameloop::protocol::{Connection, Event, Input, Limits};
+/// use std::time::Instant;
+/// use frameloop::protocol::{Commons, Connection, Event, Input, Limits};
 ///
 /// let now = Instant::now();
-/// let mut connection = Connection::new(Rc::new(Limits::default()), now);
+/// let mut connection = Connection::new(Commons::new(Limits::default()), now);
 /// let mut bytes = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 ///     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n\
 ///     \x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec();
@@ -58,7 +63,7 @@ use super::send_queue::SendQueue;
 /// ```
 #[derive(Debug)]
 pub struct Connection {
-    limits: Rc<Limits>,
+    commons: Rc<Commons>,
     state: State,
     has_eof: bool,
     is_aborted: bool,
@@ -101,32 +106,32 @@ pub enum Event<'b> {
 /// Which deadline runs. All connections of one server wait equally long for deadlines of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timer {
-    /// [`Limits::handshake_timeout`].
+    /// [`Limits::handshake_timeout`](super::Limits::handshake_timeout).
     Handshake,
-    /// [`Limits::ping_interval`].
+    /// [`Limits::ping_interval`](super::Limits::ping_interval).
     Ping,
     /// What [`Connection::hasten_ping`] was told, which can be another time for each connection.
     HastenedPing,
-    /// [`Limits::close_timeout`].
+    /// [`Limits::close_timeout`](super::Limits::close_timeout).
     Close,
 }
 
 impl Connection {
     /// A connection whose transport has just been established.
-    pub fn new(limits: Rc<Limits>, now: Instant) -> Connection {
+    pub fn new(commons: Rc<Commons>, now: Instant) -> Connection {
         Connection {
             state: State::Connecting,
             has_eof: false,
             is_aborted: false,
             is_ping_hastened: false,
             unanswered_pings: 0,
-            deadline: deadline(now, limits.handshake_timeout),
+            deadline: deadline(now, commons.limits().handshake_timeout),
             opening: Some(Box::default()),
             decoder: FrameDecoder::new(),
             assembler: MessageAssembler::default(),
             queue: SendQueue::default(),
             end: None,
-            limits,
+            commons,
         }
     }
 
@@ -220,7 +225,7 @@ impl Connection {
         loop {
             if !self.decoder.is_in_payload() {
                 let Some(header) = self.decoder.poll_header(input)? else { return Ok(None) };
-                self.assembler.begin_frame(&header, &self.limits)?;
+                self.assembler.begin_frame(&header, self.commons.limits())?;
             }
             let Some(chunk) = self.decoder.poll_chunk(input) else { return Ok(None) };
             if let Some(assembled) = self.assembler.push(chunk)? {
@@ -233,7 +238,7 @@ impl Connection {
         match frame {
             // §5.5.2: MUST send a Pong in response, unless it already received a Close frame.
             // §5.5.3: with identical application data.
-            ControlFrame::Ping(payload) => self.queue.push_control(Opcode::Pong, &payload),
+            ControlFrame::Ping(payload) => self.queue.push_control(Opcode::Pong, &payload, &self.commons),
             ControlFrame::Pong(_) => {} // §5.5.3: a response to an unsolicited Pong is not expected
             ControlFrame::Close(payload) => match parse_close_payload(&payload) {
                 Ok(close) => {
@@ -241,7 +246,7 @@ impl Connection {
                     if self.state == State::Open {
                         // §5.5.1: MUST send a Close frame in response; it typically echoes the code.
                         let echo = code.map_or(Vec::new(), |code| encode_close_payload(code, ""));
-                        self.queue.push_frame(Opcode::Close, Cow::Owned(echo));
+                        self.queue.push_frame(Opcode::Close, Cow::Owned(echo), &self.commons);
                     }
                     self.enter_closed(End::ClosedByPeer(code), now);
                 }
@@ -276,7 +281,7 @@ impl Connection {
     /// Queues our Close frame, unless one was sent before. §5.5.1: no data frame follows it; a Pong may.
     fn push_close(&mut self, code: CloseCode, reason: &str) {
         if self.state == State::Open {
-            self.queue.push_frame(Opcode::Close, Cow::Owned(encode_close_payload(code, reason)));
+            self.queue.push_frame(Opcode::Close, Cow::Owned(encode_close_payload(code, reason)), &self.commons);
         }
     }
 
@@ -294,7 +299,7 @@ impl Connection {
     fn begin_closing(&mut self, end: End, now: Instant) {
         if self.end.is_none() {
             self.end = Some(Box::new(end));
-            self.deadline = deadline(now, self.limits.close_timeout);
+            self.deadline = deadline(now, self.commons.limits().close_timeout);
         }
     }
 
@@ -309,7 +314,7 @@ impl Connection {
         assert!(self.state == State::Connecting && self.opening.is_none(), "no request waits for its answer");
         self.queue.push_response(request.encode_accept(subprotocol));
         self.state = State::Open;
-        self.deadline = deadline(now, self.limits.ping_interval);
+        self.deadline = deadline(now, self.commons.limits().ping_interval);
     }
 
     /// Refuses the request: an HTTP response, and the end (§4.2.2). Nothing that follows it is looked at.
@@ -331,7 +336,7 @@ impl Connection {
         let (opcode, payload) = message.into_parts();
         let has_room = self.has_room(header_len(payload.len() as u64) + payload.len(), now);
         if has_room {
-            self.queue.push_frame(opcode, payload);
+            self.queue.push_frame(opcode, payload, &self.commons);
         }
         has_room
     }
@@ -341,13 +346,13 @@ impl Connection {
     pub fn send_shared(&mut self, frame: &SharedFrame, now: Instant) -> bool {
         let has_room = self.has_room(frame.as_bytes().len(), now);
         if has_room {
-            self.queue.push_shared(frame);
+            self.queue.push_shared(frame, &self.commons);
         }
         has_room
     }
 
     /// Begins the closing handshake (§7.1.2): a Close frame behind what waits, then the peer has
-    /// [`Limits::close_timeout`] to answer. Without effect if the connection is not open:
+    /// [`Limits::close_timeout`](super::Limits::close_timeout) to answer. Without effect if the connection is not open:
     /// before that there is [`reject`](Connection::reject).
     pub fn close(&mut self, code: CloseCode, reason: &str, now: Instant) {
         if self.state == State::Open {
@@ -363,7 +368,7 @@ impl Connection {
         if self.state != State::Open {
             return false;
         }
-        let has_room = frame_len <= self.limits.queue_bytes_max.saturating_sub(self.queue.len());
+        let has_room = frame_len <= self.commons.limits().queue_bytes_max.saturating_sub(self.queue.len());
         if !has_room {
             self.give_up(End::QueueFull, now);
         }
@@ -395,7 +400,7 @@ impl Connection {
             // a long frame before it can see our ping.
             self.unanswered_pings = 0;
         }
-        self.queue.sent(count, now);
+        self.queue.sent(count, now, &self.commons);
     }
 
     // ---- time
@@ -428,7 +433,7 @@ impl Connection {
         if self.state != State::Open {
             return None;
         }
-        self.queue.stuck_since().map(|since| deadline(since, self.limits.slow_timeout))
+        self.queue.stuck_since().map(|since| deadline(since, self.commons.limits().slow_timeout))
     }
 
     /// When [`handle_timeout`](Connection::handle_timeout) has something to do next.
@@ -459,14 +464,14 @@ impl Connection {
     fn tick(&mut self, now: Instant) {
         // A tick that comes later than a whole interval shows that the server itself stood still (suspended,
         // starved): what the peers sent meanwhile may not have been read yet, so nobody is dropped this time.
-        let is_late = now.duration_since(self.deadline) > self.limits.ping_interval;
-        if self.unanswered_pings >= self.limits.ping_misses_max && !is_late {
+        let is_late = now.duration_since(self.deadline) > self.commons.limits().ping_interval;
+        if self.unanswered_pings >= self.commons.limits().ping_misses_max && !is_late {
             self.give_up(End::HeartbeatTimeout, now);
             return;
         }
-        self.queue.push_control(Opcode::Ping, &[]);
+        self.queue.push_control(Opcode::Ping, &[], &self.commons);
         self.unanswered_pings = self.unanswered_pings.saturating_add(1);
         self.is_ping_hastened = false;
-        self.deadline = deadline(now, self.limits.ping_interval);
+        self.deadline = deadline(now, self.commons.limits().ping_interval);
     }
 }

@@ -133,21 +133,37 @@ impl FrameHeader {
     /// Appends the header to `out`, with the length in its shortest form.
     #[inline]
     pub fn encode(&self, out: &mut Vec<u8>) {
-        let first = if self.fin { FIN } else { 0 } | self.opcode as u8;
+        let mask_len = self.masking_key.map_or(0, |key| key.len());
+        out.extend_from_slice(&self.to_bytes()[..header_len(self.payload_len) + mask_len]);
+    }
+
+    /// The header, and zeros behind it.
+    #[inline]
+    pub(super) fn to_bytes(self) -> [u8; FrameHeader::BYTES_MAX] {
+        let mut bytes = [0; FrameHeader::BYTES_MAX];
         let mask = if self.masking_key.is_some() { MASK } else { 0 };
-        match self.payload_len {
-            length @ 0..=125 => out.extend_from_slice(&[first, mask | length as u8]),
+        bytes[0] = if self.fin { FIN } else { 0 } | self.opcode as u8;
+        let length_end = match self.payload_len {
+            length @ 0..=125 => {
+                bytes[1] = mask | length as u8;
+                2
+            }
             length @ 126..=0xffff => {
-                out.extend_from_slice(&[first, mask | LENGTH_16]);
-                out.extend_from_slice(&(length as u16).to_be_bytes());
+                bytes[1] = mask | LENGTH_16;
+                bytes[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+                4
             }
             length => {
                 assert!(length <= LENGTH_MAX, "no payload of ours is that long");
-                out.extend_from_slice(&[first, mask | LENGTH_64]);
-                out.extend_from_slice(&length.to_be_bytes());
+                bytes[1] = mask | LENGTH_64;
+                bytes[2..10].copy_from_slice(&length.to_be_bytes());
+                10
             }
+        };
+        if let Some(key) = self.masking_key {
+            bytes[length_end..length_end + 4].copy_from_slice(&key);
         }
-        out.extend_from_slice(self.masking_key.as_ref().map_or(&[], |key| &key[..]));
+        bytes
     }
 
     /// The header of a whole frame that a server sends: FIN set (we never fragment), not masked (§5.1).
@@ -250,7 +266,24 @@ impl FrameDecoder {
         if remaining > 0 && input.is_empty() {
             return None;
         }
-        let bytes = input.take(usize::try_from(remaining).unwrap_or(usize::MAX));
+        Some(self.take_chunk(input.take(usize::try_from(remaining).unwrap_or(usize::MAX))))
+    }
+
+    /// The header of the frame whose payload is coming, and how many bytes of it are still to come.
+    #[inline]
+    pub(super) fn payload_left(&self) -> Option<(&FrameHeader, u64)> {
+        match &self.state {
+            DecoderState::Payload { header, received } => Some((header, header.payload_len - received)),
+            DecoderState::Header { .. } => None,
+        }
+    }
+
+    /// Unmasks the next bytes of the current payload where they lie; it must have as many.
+    #[inline]
+    pub(super) fn take_chunk<'b>(&mut self, bytes: &'b mut [u8]) -> Chunk<'b> {
+        let DecoderState::Payload { header, received } = &mut self.state else {
+            panic!("a payload comes before its header: a bug");
+        };
         let offset = *received;
         if let Some(key) = header.masking_key {
             unmask(bytes, key, (offset % 4) as usize);
@@ -261,7 +294,7 @@ impl FrameDecoder {
         if is_last {
             self.state = START;
         }
-        Some(Chunk { header, bytes, is_first: offset == 0, is_last })
+        Chunk { header, bytes, is_first: offset == 0, is_last }
     }
 }
 
@@ -301,7 +334,7 @@ fn parse_spilled(
     Ok(parsed)
 }
 
-/// A whole frame, encoded once and shared by all who receive it.
+/// A whole frame (or several), encoded once and shared by all who receive it.
 #[derive(Debug, Clone)]
 pub struct SharedFrame {
     bytes: Rc<[u8]>,
@@ -321,6 +354,21 @@ impl SharedFrame {
     /// Header and payload, as they go over the wire.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether it is the same one, not only one of the same content.
+    pub(super) fn is_same(&self, other: &SharedFrame) -> bool {
+        Rc::ptr_eq(&self.bytes, &other.bytes)
+    }
+
+    /// How many hold it.
+    pub(super) fn holders(&self) -> usize {
+        Rc::strong_count(&self.bytes)
+    }
+
+    /// Both frames, one after the other.
+    pub(super) fn followed_by(&self, next: &SharedFrame) -> SharedFrame {
+        SharedFrame { bytes: [self.as_bytes(), next.as_bytes()].concat().into() }
     }
 
     fn encode(opcode: Opcode, payload: &[u8]) -> SharedFrame {

@@ -77,6 +77,16 @@ pub const CONTROL_PAYLOAD_BYTES_MAX: usize = 125;
 /// newest pong replaces those before it (§5.5.3).
 pub const CONTROL_QUEUE_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes that the buffers of all connections of one [`Commons`](super::Commons) together may be ahead of what was
+/// received, for long messages that are read straight into them: 16 MiB. Beyond it buffers grow with what is received.
+pub const ADVANCE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// From so many bytes on it pays to read a payload to where it stays: a system call costs as much as to copy 16 KiB.
+pub const ROOM_BYTES_MIN: usize = 16 * 1024;
+
+/// Bytes of the buffers of long messages that are kept for the next ones: 8 MiB.
+pub const SPARE_PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// The most that [`Limits::queue_bytes_paused`] can be: 1 MiB.
 const QUEUE_BYTES_PAUSED_MAX: usize = 1024 * 1024;
 

@@ -4,10 +4,13 @@
 //! copied, into a buffer that grows with the bytes received, never with the length announced.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
+use super::commons::Commons;
 use super::error::ProtocolError;
 use super::frame::{Chunk, FrameHeader, Opcode};
 use super::limits::{CONTROL_PAYLOAD_BYTES_MAX, Limits};
+use super::payload_buffer::PayloadBuffer;
 use super::utf8::Utf8Validator;
 
 /// A whole data message (§5.6). Borrowed when it lay whole in one read, owned when it did not.
@@ -88,7 +91,7 @@ struct PartialMessage {
 #[derive(Debug)]
 enum PartialPayload {
     Text { text: String, validator: Utf8Validator, bytes: usize },
-    Binary(Vec<u8>),
+    Binary(PayloadBuffer),
 }
 
 /// A control frame that was cut. One cut message and one cut control frame can wait at the same time.
@@ -153,8 +156,32 @@ impl MessageAssembler {
         if !(is_last && header.fin) {
             return Ok(None);
         }
-        let message = self.message.take().expect("it was put there a few lines above");
-        message.payload.finish().map(|message| Some(Assembled::Message(message)))
+        self.finish().map(|message| Some(Assembled::Message(message)))
+    }
+
+    /// Room for the next `left` bytes of a long binary message that has begun, to be read straight into; `None` where
+    /// that does not pay or is too much.
+    pub(super) fn room(&mut self, left: u64, commons: &Rc<Commons>) -> Option<&mut [u8]> {
+        match &mut self.message.as_mut()?.payload {
+            PartialPayload::Binary(payload) => payload.room(usize::try_from(left).ok()?, commons),
+            PartialPayload::Text { .. } => None, // it is checked and copied piece by piece
+        }
+    }
+
+    /// The first `count` bytes of the room were written.
+    ///
+    /// # Panics
+    /// If there was no room for them: a bug of the caller.
+    pub(super) fn fill(&mut self, count: usize) -> &mut [u8] {
+        match self.message.as_mut().map(|message| &mut message.payload) {
+            Some(PartialPayload::Binary(payload)) => payload.fill(count),
+            _ => panic!("no room was given: a bug"),
+        }
+    }
+
+    /// The message, once its last frame is whole.
+    pub(super) fn finish(&mut self) -> Result<Message<'static>, ProtocolError> {
+        self.message.take().expect("a frame of it has come: a bug").payload.finish()
     }
 
     /// Heap bytes that it owns.
@@ -195,7 +222,7 @@ impl PartialMessage {
     fn new(opcode: Opcode) -> PartialMessage {
         let payload = match opcode {
             Opcode::Text => PartialPayload::Text { text: String::new(), validator: Utf8Validator::default(), bytes: 0 },
-            _ => PartialPayload::Binary(Vec::new()),
+            _ => PartialPayload::Binary(PayloadBuffer::default()),
         };
         PartialMessage { payload, frames: 1 }
     }
@@ -223,7 +250,7 @@ impl PartialPayload {
                 *bytes += chunk.len();
                 validator.append(text, chunk)?;
             }
-            PartialPayload::Binary(payload) => payload.extend_from_slice(chunk),
+            PartialPayload::Binary(payload) => payload.append(chunk),
         }
         Ok(())
     }
@@ -234,7 +261,7 @@ impl PartialPayload {
                 validator.finish()?; // §8.1: a character must not be cut by the end of the message
                 Ok(Message::Text(Cow::Owned(text)))
             }
-            PartialPayload::Binary(payload) => Ok(Message::Binary(Cow::Owned(payload))),
+            PartialPayload::Binary(payload) => Ok(Message::Binary(Cow::Owned(payload.into_vec()))),
         }
     }
 }

@@ -21,10 +21,12 @@
 //! Not here: §4.1 (the client), §5.8 and §9 (no extension is accepted yet), §10.2 (no check of `Origin` yet). §6.1,
 //! sending, is [`Connection::send`]: a message is one frame.
 //!
-//! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket) and
-//! [`error`] (one variant per broken rule, and the close code or status that answers it).
+//! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket), [`commons`]
+//! (what all connections of a server share: bounds and spare buffers) and [`error`] (one variant per broken rule, and the
+//! close code or status that answers it).
 
 pub mod close;
+pub mod commons;
 pub mod conformance;
 pub mod connection;
 pub mod end;
@@ -36,10 +38,13 @@ pub mod input;
 pub mod limits;
 pub mod mask;
 pub mod message;
+mod payload_buffer;
+mod segments;
 pub mod send_queue;
 pub mod utf8;
 
 pub use close::CloseCode;
+pub use commons::Commons;
 pub use connection::{Connection, Event, State};
 pub use end::End;
 pub use error::{HandshakeError, ProtocolError};

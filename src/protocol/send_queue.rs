@@ -4,12 +4,13 @@
 //! frame), so that a long queue never makes a live peer look dead. A queue that is empty owns no memory.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::commons::Commons;
 use super::frame::{FrameHeader, Opcode, SharedFrame, header_len};
 use super::frame_row::{drop_frames, drop_sent_frames, frame_end};
 use super::limits::CONTROL_QUEUE_BYTES_MAX;
+use super::segments::{COPIED_FRAME_BYTES_MAX, CORKED_BYTES_MAX, OWNED_PAYLOAD_BYTES_MIN, Outgoing, Segment, Segments};
 
 /// The bytes for one peer that its socket has not taken yet.
 ///
@@ -17,104 +18,158 @@ use super::limits::CONTROL_QUEUE_BYTES_MAX;
 /// it pushes. Pings and pongs are bounded here.
 #[derive(Debug, Default)]
 pub struct SendQueue {
-    waiting: Option<Box<Waiting>>,
+    waiting: Waiting,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
-    segments: VecDeque<Segment>,
-    /// Bytes of the first segment that the socket has taken.
-    front_sent: usize,
-    /// Bytes that it has not taken, of all segments.
-    bytes: usize,
-    /// The socket took less than there was; its last progress was then.
-    stuck_since: Option<Instant>,
-}
-
-#[derive(Debug)]
-enum Segment {
-    /// The response to the opening handshake. Always first, and nothing goes before it.
-    Response(Vec<u8>),
-    /// Pings and pongs, whole frames one after the other.
-    Control(Vec<u8>),
-    /// Small data frames and the Close frame, whole frames one after the other: one slice for one write.
+enum Waiting {
+    #[default]
+    Nothing,
+    /// Small frames, whole, one after the other. No socket has been asked to take them.
     Corked(Vec<u8>),
-    /// A frame that other peers get as well.
+    /// The same, but only pings and pongs.
+    Control(Vec<u8>),
+    /// What a broadcast leaves with each of its receivers. No socket has been asked to take it.
     Shared(SharedFrame),
-    /// A frame around a payload that is not copied again.
-    Owned(Box<OwnedFrame>),
-}
-
-#[derive(Debug)]
-struct OwnedFrame {
-    header: Vec<u8>,
-    payload: Vec<u8>,
+    /// Everything else.
+    Segments(Box<Segments>),
 }
 
 impl SendQueue {
     /// Whether nothing waits.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_none()
+        matches!(self.waiting, Waiting::Nothing)
     }
 
     /// Bytes that wait.
     #[inline]
     pub fn len(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.bytes)
+        match &self.waiting {
+            Waiting::Nothing => 0,
+            Waiting::Corked(frames) | Waiting::Control(frames) => frames.len(),
+            Waiting::Shared(frame) => frame.as_bytes().len(),
+            Waiting::Segments(segments) => segments.bytes,
+        }
     }
 
     /// Heap bytes that it owns. Frames that are shared do not count.
     pub(super) fn held_bytes(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| {
-            let segments = waiting.segments.capacity() * size_of::<Segment>();
-            size_of_val(&**waiting) + segments + waiting.segments.iter().map(Segment::held_bytes).sum::<usize>()
-        })
+        match &self.waiting {
+            Waiting::Nothing | Waiting::Shared(_) => 0,
+            Waiting::Corked(frames) | Waiting::Control(frames) => frames.capacity(),
+            Waiting::Segments(segments) => segments.held_bytes(),
+        }
     }
 
     /// Since when the socket has taken nothing of what waits; `None` while it keeps up.
+    #[inline]
     pub fn stuck_since(&self) -> Option<Instant> {
-        self.waiting.as_ref()?.stuck_since
+        match &self.waiting {
+            Waiting::Segments(segments) => segments.stuck_since,
+            _ => None, // no socket was asked
+        }
     }
 
     /// The response to the opening handshake. It must be the first thing that is pushed.
     pub(super) fn push_response(&mut self, response: Vec<u8>) {
-        assert!(self.is_empty(), "nothing goes before the response");
-        let waiting = self.waiting();
-        waiting.bytes += response.len();
-        waiting.segments.push_back(Segment::Response(response));
+        self.push_begun(response);
+    }
+
+    /// The rest of a frame that the socket took in part. Nothing may wait before it.
+    fn push_begun(&mut self, rest: Vec<u8>) {
+        assert!(self.is_empty(), "nothing goes before it");
+        let waiting = self.segments();
+        waiting.bytes += rest.len();
+        waiting.segments.push_back(Segment::Begun(rest));
     }
 
     /// A data frame, or the Close frame, behind all others.
     #[inline]
-    pub(super) fn push_frame(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>) {
-        let waiting = self.waiting();
-        let frame_len = header_len(payload.len() as u64) + payload.len();
-        waiting.bytes += frame_len;
+    pub(super) fn push_frame(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>, commons: &Commons) {
+        let header = FrameHeader::of_server(opcode, payload.len());
+        let frame_len = header_len(header.payload_len) + payload.len();
         match payload {
             Cow::Owned(payload) if payload.len() >= OWNED_PAYLOAD_BYTES_MIN => {
-                let mut header = Vec::with_capacity(FrameHeader::BYTES_MAX);
-                FrameHeader::of_server(opcode, payload.len()).encode(&mut header);
-                waiting.segments.push_back(Segment::Owned(Box::new(OwnedFrame { header, payload })));
+                let waiting = self.segments();
+                waiting.push_owned(&header, payload);
+                waiting.bytes += frame_len;
             }
             payload => {
-                let corked = waiting.corked(frame_len);
-                FrameHeader::of_server(opcode, payload.len()).encode(corked);
+                let corked = self.corked(frame_len, commons);
+                header.encode(corked);
                 corked.extend_from_slice(&payload);
+            }
+        }
+    }
+
+    /// The buffer at the end of the queue, for a frame of `frame_len` bytes, which are counted.
+    #[inline]
+    fn corked(&mut self, frame_len: usize, commons: &Commons) -> &mut Vec<u8> {
+        let has_room = match &self.waiting {
+            Waiting::Nothing => {
+                self.waiting = Waiting::Corked(commons.take_buffer());
+                true
+            }
+            Waiting::Corked(frames) => frames.len() + frame_len <= CORKED_BYTES_MAX,
+            Waiting::Control(_) | Waiting::Shared(_) | Waiting::Segments(_) => false,
+        };
+        if !has_room {
+            let waiting = self.segments();
+            waiting.bytes += frame_len;
+            return waiting.corked(frame_len);
+        }
+        let Waiting::Corked(frames) = &mut self.waiting else { unreachable!("looked at just above") };
+        frames
+    }
+
+    /// A frame of which the socket has taken `count` bytes, but not all. Nothing may wait before it.
+    pub(super) fn push_rest(&mut self, header: &FrameHeader, payload: Cow<'_, [u8]>, count: usize, commons: &Commons) {
+        assert!(self.is_empty(), "a frame is begun only if nothing waits");
+        match payload {
+            Cow::Owned(payload) => {
+                let waiting = self.segments();
+                waiting.push_owned(header, payload);
+                waiting.front_sent = count;
+                waiting.bytes = waiting.segments[0].len() - count;
+            }
+            Cow::Borrowed(payload) if count == 0 => self.push_frame(header.opcode, Cow::Borrowed(payload), commons),
+            Cow::Borrowed(payload) => {
+                let mut rest = Vec::with_capacity(FrameHeader::BYTES_MAX);
+                header.encode(&mut rest);
+                let header_left = rest.split_off(count.min(rest.len()));
+                self.push_begun([&header_left, &payload[count.saturating_sub(rest.len())..]].concat());
             }
         }
     }
 
     /// A frame that is shared with other peers, behind all others.
     #[inline]
-    pub(super) fn push_shared(&mut self, frame: &SharedFrame) {
-        let waiting = self.waiting();
+    pub(super) fn push_shared(&mut self, frame: &SharedFrame, commons: &Commons) {
+        match &mut self.waiting {
+            Waiting::Nothing => self.waiting = Waiting::Shared(frame.clone()),
+            Waiting::Shared(last) => match commons.join(last, frame) {
+                Some(both) => *last = both,
+                None => {
+                    if last.as_bytes().len() <= COPIED_FRAME_BYTES_MAX {
+                        let mut frames = commons.take_buffer();
+                        frames.extend_from_slice(last.as_bytes());
+                        self.waiting = Waiting::Corked(frames);
+                    }
+                    self.push_another_shared(frame, commons);
+                }
+            },
+            Waiting::Corked(_) | Waiting::Control(_) | Waiting::Segments(_) => self.push_another_shared(frame, commons),
+        }
+    }
+
+    /// Behind something else.
+    fn push_another_shared(&mut self, frame: &SharedFrame, commons: &Commons) {
         let bytes = frame.as_bytes();
-        waiting.bytes += bytes.len();
         if bytes.len() <= COPIED_FRAME_BYTES_MAX {
-            waiting.corked(bytes.len()).extend_from_slice(bytes);
+            self.corked(bytes.len(), commons).extend_from_slice(bytes);
         } else {
-            waiting.segments.push_back(Segment::Shared(frame.clone()));
+            self.segments().push_shared(frame);
         }
     }
 
@@ -122,8 +177,19 @@ impl SendQueue {
     ///
     /// §5.5.3: where several pings wait for their pong, only the newest is answered. They wait when the socket takes
     /// no more, or when more pongs are queued than [`CONTROL_QUEUE_BYTES_MAX`].
-    pub(super) fn push_control(&mut self, opcode: Opcode, payload: &[u8]) {
-        let waiting = self.waiting();
+    pub(super) fn push_control(&mut self, opcode: Opcode, payload: &[u8], commons: &Commons) {
+        let header = FrameHeader::of_server(opcode, payload.len());
+        if self.is_empty() {
+            self.waiting = Waiting::Control(commons.take_buffer());
+        }
+        if let Waiting::Control(frames) = &mut self.waiting
+            && frames.len() <= CONTROL_QUEUE_BYTES_MAX
+        {
+            header.encode(frames);
+            frames.extend_from_slice(payload);
+            return;
+        }
+        let waiting = self.segments();
         let is_stuck = waiting.stuck_since.is_some();
         let at = waiting.next_frame_boundary();
         if !matches!(waiting.segments.get(at), Some(Segment::Control(_))) {
@@ -140,14 +206,17 @@ impl SendQueue {
             waiting.bytes -= before - frames.len();
         }
         let before = frames.len();
-        FrameHeader::of_server(opcode, payload.len()).encode(frames);
+        header.encode(frames);
         frames.extend_from_slice(payload);
         waiting.bytes += frames.len() - before;
     }
 
     /// Drops all that waits, but for the rest of a frame of which a part was sent, and the response.
     pub(super) fn drop_unsent(&mut self) {
-        let Some(waiting) = &mut self.waiting else { return };
+        let Waiting::Segments(waiting) = &mut self.waiting else {
+            self.waiting = Waiting::Nothing;
+            return;
+        };
         let boundary = waiting.next_frame_boundary();
         if boundary == 0
             && let Some(Segment::Control(frames)) = waiting.segments.front_mut()
@@ -160,21 +229,19 @@ impl SendQueue {
         }
         waiting.bytes = waiting.segments.iter().map(Segment::len).sum::<usize>() - waiting.front_sent;
         if waiting.bytes == 0 {
-            self.waiting = None;
+            self.waiting = Waiting::Nothing;
         }
     }
 
     /// What waits, in the order in which it goes out; no slice is empty.
     #[inline]
     pub fn outgoing(&self) -> impl Iterator<Item = &[u8]> {
-        let mut skip = self.waiting.as_ref().map_or(0, |waiting| waiting.front_sent);
-        let segments = self.waiting.as_ref().map(|waiting| waiting.segments.iter());
-        segments.into_iter().flatten().flat_map(Segment::slices).filter_map(move |slice| {
-            let skipped = skip.min(slice.len());
-            skip -= skipped;
-            let rest = &slice[skipped..];
-            (!rest.is_empty()).then_some(rest)
-        })
+        match &self.waiting {
+            Waiting::Nothing => Outgoing::default(),
+            Waiting::Corked(frames) | Waiting::Control(frames) => Outgoing::of_slice(frames),
+            Waiting::Shared(frame) => Outgoing::of_slice(frame.as_bytes()),
+            Waiting::Segments(waiting) => waiting.outgoing(),
+        }
     }
 
     /// The socket took the first `count` bytes of what waits; 0 means that it takes none now.
@@ -182,116 +249,45 @@ impl SendQueue {
     /// # Panics
     /// If `count` is more than waits: a bug of the caller.
     #[inline]
-    pub fn sent(&mut self, mut count: usize, now: Instant) {
-        let Some(waiting) = &mut self.waiting else {
-            assert!(count == 0, "more was sent than waited");
-            return;
-        };
-        assert!(count <= waiting.bytes, "more was sent than waited");
-        waiting.bytes -= count;
-        if waiting.bytes == 0 {
-            self.waiting = None;
+    pub(super) fn sent(&mut self, count: usize, now: Instant, commons: &Commons) {
+        assert!(count <= self.len(), "more was sent than waited");
+        if count < self.len() {
+            self.segments().sent(count, now, commons);
             return;
         }
-        if count > 0 || waiting.stuck_since.is_none() {
-            waiting.stuck_since = Some(now);
+        match std::mem::take(&mut self.waiting) {
+            Waiting::Nothing | Waiting::Shared(_) => {}
+            Waiting::Corked(frames) | Waiting::Control(frames) => commons.give_back_buffer(frames),
+            Waiting::Segments(segments) => segments.give_back(commons),
         }
-        while let Some(front) = waiting.segments.front() {
-            let left = front.len() - waiting.front_sent;
-            if count < left {
-                waiting.front_sent += count;
-                return;
+    }
+
+    fn segments(&mut self) -> &mut Segments {
+        if !matches!(self.waiting, Waiting::Segments(_)) {
+            let mut segments = Box::<Segments>::default();
+            match std::mem::take(&mut self.waiting) {
+                Waiting::Corked(frames) => segments.push_whole(Segment::Corked(frames)),
+                Waiting::Control(frames) => segments.push_whole(Segment::Control(frames)),
+                Waiting::Shared(frame) => segments.push_shared(&frame),
+                Waiting::Nothing | Waiting::Segments(_) => {}
             }
-            count -= left;
-            waiting.front_sent = 0;
-            waiting.segments.pop_front();
+            self.waiting = Waiting::Segments(segments);
         }
-    }
-
-    #[inline]
-    fn waiting(&mut self) -> &mut Waiting {
-        self.waiting.get_or_insert_default()
+        let Waiting::Segments(segments) = &mut self.waiting else { unreachable!("put there just above") };
+        segments
     }
 }
-
-impl Waiting {
-    /// The index at which a control frame can be put in without cutting a frame. Splits a segment of several frames
-    /// where need be. Where the first segment is `Control`, it is 0 even if a part of it was sent: it is appended to.
-    fn next_frame_boundary(&mut self) -> usize {
-        match self.segments.front_mut() {
-            Some(Segment::Response(_)) => 1,
-            Some(Segment::Control(_)) | None => 0,
-            Some(_) if self.front_sent == 0 => 0,
-            Some(Segment::Corked(frames)) => {
-                // Each frame is walked over once: the next time this segment begins with the one that was begun.
-                self.front_sent -= drop_sent_frames(frames, self.front_sent);
-                if self.front_sent == 0 {
-                    return 0;
-                }
-                let rest = frames.split_off(frame_end(frames, self.front_sent));
-                if !rest.is_empty() {
-                    self.segments.insert(1, Segment::Corked(rest));
-                }
-                1
-            }
-            Some(Segment::Shared(_) | Segment::Owned(_)) => 1,
-        }
-    }
-
-    /// The buffer at the end of the queue with room for a frame of `frame_len` bytes.
-    #[inline]
-    fn corked(&mut self, frame_len: usize) -> &mut Vec<u8> {
-        let has_room = match self.segments.back() {
-            Some(Segment::Corked(frames)) => frames.len() + frame_len <= CORKED_BYTES_MAX,
-            _ => false,
-        };
-        if !has_room {
-            // Replies mostly come several in a turn, and to a queue that was empty.
-            let capacity = if self.segments.is_empty() { frame_len.max(CORKED_BYTES_MIN) } else { frame_len };
-            self.segments.push_back(Segment::Corked(Vec::with_capacity(capacity)));
-        }
-        let Some(Segment::Corked(frames)) = self.segments.back_mut() else { unreachable!("pushed just above") };
-        frames
-    }
-}
-
-impl Segment {
-    fn slices(&self) -> [&[u8]; 2] {
-        match self {
-            Segment::Response(bytes) | Segment::Control(bytes) | Segment::Corked(bytes) => [bytes, &[]],
-            Segment::Shared(frame) => [frame.as_bytes(), &[]],
-            Segment::Owned(frame) => [&frame.header, &frame.payload],
-        }
-    }
-
-    fn len(&self) -> usize {
-        self.slices().iter().map(|slice| slice.len()).sum()
-    }
-
-    fn held_bytes(&self) -> usize {
-        match self {
-            Segment::Response(bytes) | Segment::Control(bytes) | Segment::Corked(bytes) => bytes.capacity(),
-            Segment::Shared(_) => 0,
-            Segment::Owned(frame) => size_of_val(&**frame) + frame.header.capacity() + frame.payload.capacity(),
-        }
-    }
-}
-
-/// Frames are gathered in one buffer up to this size; a larger frame has a buffer of its own.
-const CORKED_BYTES_MAX: usize = 64 * 1024;
-
-/// Room for the first frames of a queue.
-const CORKED_BYTES_MIN: usize = 1024;
-
-/// Up to this size a shared frame is copied: a reference would take as much room, and a slice of its own in the write.
-const COPIED_FRAME_BYTES_MAX: usize = 64;
-
-/// From this size on a payload that we own is sent from where it lies; below it a copy costs less than a slice more.
-const OWNED_PAYLOAD_BYTES_MIN: usize = 4 * 1024;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Limits;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+
+    fn commons() -> Rc<Commons> {
+        Commons::new(Limits::default())
+    }
 
     fn bytes_of(queue: &SendQueue) -> Vec<u8> {
         let bytes = queue.outgoing().collect::<Vec<_>>().concat();
@@ -299,8 +295,13 @@ mod tests {
         bytes
     }
 
+    fn segments_of(queue: &SendQueue) -> &VecDeque<Segment> {
+        let Waiting::Segments(waiting) = &queue.waiting else { panic!("{queue:?}") };
+        &waiting.segments
+    }
+
     fn push(queue: &mut SendQueue, text: &str) {
-        queue.push_frame(Opcode::Text, Cow::Borrowed(text.as_bytes()));
+        queue.push_frame(Opcode::Text, Cow::Borrowed(text.as_bytes()), &commons());
     }
 
     /// A queue with every kind of segment, and the bytes of its frames one by one.
@@ -308,16 +309,16 @@ mod tests {
         let mut queue = SendQueue::default();
         push(&mut queue, "one");
         push(&mut queue, "second");
-        queue.push_shared(&SharedFrame::text("shared"));
-        queue.push_shared(&SharedFrame::text(&"s".repeat(COPIED_FRAME_BYTES_MAX)));
-        queue.push_frame(Opcode::Binary, Cow::Owned(vec![7; OWNED_PAYLOAD_BYTES_MIN]));
+        queue.push_shared(&SharedFrame::text("shared"), &commons());
+        queue.push_shared(&SharedFrame::text(&"s".repeat(200)), &commons());
+        queue.push_frame(Opcode::Binary, Cow::Owned(vec![7; OWNED_PAYLOAD_BYTES_MIN]), &commons());
         push(&mut queue, "last");
         let owned = [&[0x82, 0x7e, 0x10, 0x00][..], &[7; OWNED_PAYLOAD_BYTES_MIN]].concat();
         let frames = vec![
             b"\x81\x03one".to_vec(),
             b"\x81\x06second".to_vec(),
             b"\x81\x06shared".to_vec(),
-            [b"\x81\x40".to_vec(), b"s".repeat(COPIED_FRAME_BYTES_MAX)].concat(),
+            [b"\x81\x7e\x00\xc8".to_vec(), b"s".repeat(200)].concat(),
             owned,
             b"\x81\x04last".to_vec(),
         ];
@@ -329,10 +330,10 @@ mod tests {
     fn what_is_held_is_counted_by_its_capacity_without_what_is_shared() {
         assert_eq!(SendQueue::default().held_bytes(), 0);
         let (mut queue, frames) = sample();
-        queue.push_shared(&SharedFrame::text(&"s".repeat(100_000)));
+        queue.push_shared(&SharedFrame::text(&"s".repeat(100_000)), &commons());
         let own = frames.concat().len();
         assert!((own..own + 4096).contains(&queue.held_bytes()), "{} of {own}", queue.held_bytes());
-        queue.sent(queue.len(), Instant::now());
+        queue.sent(queue.len(), Instant::now(), &commons());
         assert_eq!(queue.held_bytes(), 0, "a queue that is empty owns no memory");
     }
 
@@ -346,7 +347,7 @@ mod tests {
                 let mut out = bytes_of(&queue);
                 out.truncate(part);
                 sent.extend_from_slice(&out);
-                queue.sent(out.len(), Instant::now());
+                queue.sent(out.len(), Instant::now(), &commons());
             }
             assert_eq!(sent, expected, "{part} bytes at a time");
         }
@@ -365,8 +366,8 @@ mod tests {
             .collect();
         for cut in 0..whole.len() {
             let (mut queue, _) = sample();
-            queue.sent(cut, Instant::now());
-            queue.push_control(Opcode::Pong, b"p");
+            queue.sent(cut, Instant::now(), &commons());
+            queue.push_control(Opcode::Pong, b"p", &commons());
             let boundary = boundaries.iter().copied().find(|&end| end >= cut).filter(|_| cut > 0).unwrap_or(0);
             let expected = [&whole[cut..boundary], b"\x8a\x01p", &whole[boundary..]].concat();
             assert_eq!(bytes_of(&queue), expected, "after {cut} bytes");
@@ -376,8 +377,8 @@ mod tests {
     #[test]
     fn while_the_socket_keeps_up_each_ping_is_answered() {
         let mut queue = SendQueue::default();
-        queue.push_control(Opcode::Pong, b"a");
-        queue.push_control(Opcode::Pong, b"b");
+        queue.push_control(Opcode::Pong, b"a", &commons());
+        queue.push_control(Opcode::Pong, b"b", &commons());
         assert_eq!(bytes_of(&queue), b"\x8a\x01a\x8a\x01b");
     }
 
@@ -385,15 +386,15 @@ mod tests {
     fn when_the_socket_is_stuck_the_newest_pong_replaces_the_waiting_ones() {
         let mut queue = SendQueue::default();
         push(&mut queue, "data");
-        queue.sent(1, Instant::now());
+        queue.sent(1, Instant::now(), &commons());
         for payload in [b"a", b"b", b"c"] {
-            queue.push_control(Opcode::Pong, payload);
+            queue.push_control(Opcode::Pong, payload, &commons());
         }
-        queue.push_control(Opcode::Ping, b"");
-        queue.push_control(Opcode::Pong, b"d");
+        queue.push_control(Opcode::Ping, b"", &commons());
+        queue.push_control(Opcode::Pong, b"d", &commons());
         assert_eq!(bytes_of(&queue), b"\x04data\x89\x00\x8a\x01d", "our own ping is kept");
-        queue.sent(8, Instant::now());
-        queue.push_control(Opcode::Pong, b"e");
+        queue.sent(8, Instant::now(), &commons());
+        queue.push_control(Opcode::Pong, b"e", &commons());
         assert_eq!(bytes_of(&queue), b"\x01d\x8a\x01e", "a pong of which a part was sent goes on");
     }
 
@@ -401,7 +402,7 @@ mod tests {
     fn pongs_that_wait_are_bounded_even_before_the_first_write() {
         let mut queue = SendQueue::default();
         for _ in 0..100_000 {
-            queue.push_control(Opcode::Pong, &[0; 125]);
+            queue.push_control(Opcode::Pong, &[0; 125], &commons());
             assert!(queue.len() <= CONTROL_QUEUE_BYTES_MAX + 2 * 127);
         }
     }
@@ -412,9 +413,9 @@ mod tests {
         for _ in 0..30_000 {
             push(&mut queue, "");
         }
-        queue.sent(2 * 30_000 - 1, Instant::now());
-        queue.push_control(Opcode::Pong, b"a");
-        let front = queue.waiting.as_ref().unwrap().segments.front().map(Segment::len);
+        queue.sent(2 * 30_000 - 1, Instant::now(), &commons());
+        queue.push_control(Opcode::Pong, b"a", &commons());
+        let front = segments_of(&queue).front().map(Segment::len);
         assert_eq!(front, Some(2), "what is left to walk over is the frame that was begun");
         assert_eq!(bytes_of(&queue), b"\x00\x8a\x01a");
     }
@@ -423,9 +424,9 @@ mod tests {
     fn pongs_that_were_sent_are_not_kept() {
         let mut queue = SendQueue::default();
         for _ in 0..10_000 {
-            queue.push_control(Opcode::Pong, &[0; 125]);
-            queue.sent(100, Instant::now()); // never all of it
-            let kept: usize = queue.waiting.as_ref().unwrap().segments.iter().map(Segment::len).sum();
+            queue.push_control(Opcode::Pong, &[0; 125], &commons());
+            queue.sent(100, Instant::now(), &commons()); // never all of it
+            let kept: usize = segments_of(&queue).iter().map(Segment::len).sum();
             assert!(kept <= 3 * 127, "{kept} bytes are kept");
         }
     }
@@ -435,9 +436,9 @@ mod tests {
         let mut queue = SendQueue::default();
         queue.push_response(b"HTTP/1.1 101".to_vec());
         push(&mut queue, "data");
-        queue.push_control(Opcode::Pong, b"");
+        queue.push_control(Opcode::Pong, b"", &commons());
         assert_eq!(bytes_of(&queue), b"HTTP/1.1 101\x8a\x00\x81\x04data");
-        queue.sent(4, Instant::now());
+        queue.sent(4, Instant::now(), &commons());
         queue.drop_unsent();
         assert_eq!(bytes_of(&queue), b"/1.1 101");
     }
@@ -447,7 +448,7 @@ mod tests {
         let (_, frames) = sample();
         for cut in 0..frames.concat().len() {
             let (mut queue, _) = sample();
-            queue.sent(cut, Instant::now());
+            queue.sent(cut, Instant::now(), &commons());
             queue.drop_unsent();
             let mut ends = frames.iter().scan(0, |end, frame| {
                 *end += frame.len();
@@ -457,9 +458,9 @@ mod tests {
             assert_eq!(bytes_of(&queue), frames.concat()[cut..end], "after {cut} bytes");
         }
         let mut queue = SendQueue::default();
-        queue.push_control(Opcode::Pong, b"a");
-        queue.push_control(Opcode::Pong, b"b");
-        queue.sent(1, Instant::now());
+        queue.push_control(Opcode::Pong, b"a", &commons());
+        queue.push_control(Opcode::Pong, b"b", &commons());
+        queue.sent(1, Instant::now(), &commons());
         queue.drop_unsent();
         assert_eq!(bytes_of(&queue), b"\x01a");
     }
@@ -471,12 +472,12 @@ mod tests {
         let mut queue = SendQueue::default();
         push(&mut queue, "data");
         assert_eq!(queue.stuck_since(), None, "nothing was tried yet");
-        queue.sent(0, later(1));
-        queue.sent(0, later(2));
+        queue.sent(0, later(1), &commons());
+        queue.sent(0, later(2), &commons());
         assert_eq!(queue.stuck_since(), Some(later(1)));
-        queue.sent(1, later(3));
+        queue.sent(1, later(3), &commons());
         assert_eq!(queue.stuck_since(), Some(later(3)));
-        queue.sent(5, later(4));
+        queue.sent(5, later(4), &commons());
         assert_eq!(queue.stuck_since(), None);
     }
 }

@@ -62,7 +62,7 @@ impl<A: App, N: Net> Server<A, N> {
             journal::turned_away(address, &error);
             return;
         }
-        let mut connection = Connection::new(self.limits.clone(), now);
+        let mut connection = Connection::new(self.commons.clone(), now);
         if is_full {
             connection.reject(HandshakeError::Overloaded, now);
             self.refused += 1;

@@ -45,7 +45,7 @@ use self::tcp::Tcp;
 pub use self::tcp::{BindError, Stopper};
 use self::timers::Timers;
 use crate::protocol::connection::Timer;
-use crate::protocol::{CloseCode, HandshakeError, Limits, State};
+use crate::protocol::{CloseCode, Commons, HandshakeError, Limits, State};
 
 /// How a server is set up.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ pub struct Server<A, N: Net = Tcp> {
     net: N,
     app: A,
     peers: Peers<N::Transport>,
-    limits: Rc<Limits>,
+    commons: Rc<Commons>,
     connections_max: usize,
     handshakes_max: usize,
     subprotocols: Vec<String>,
@@ -142,7 +142,7 @@ impl<A: App, N: Net> Server<A, N> {
             net,
             app,
             peers: Peers::new(now),
-            limits: Rc::new(config.limits.clone()),
+            commons: Commons::new(config.limits.clone()),
             connections_max: config.connections_max,
             handshakes_max: accept::handshakes_max(config.connections_max),
             subprotocols: config.subprotocols.clone(),
@@ -181,6 +181,9 @@ impl<A: App, N: Net> Server<A, N> {
         let mut ready = std::mem::take(&mut self.ready);
         self.net.poll(&mut ready, timeout)?;
         let now = self.net.now();
+        if ready.is_empty() && timeout != Some(Duration::ZERO) {
+            self.commons.release();
+        }
         self.peers.begin_turn(now);
         for &ready in &ready {
             self.note_ready(ready);
@@ -214,8 +217,12 @@ impl<A: App, N: Net> Server<A, N> {
             return Some(Duration::ZERO);
         }
         let deadlines = [self.timers.next_deadline(), self.slow_timers.next_deadline(), self.accept_again_at];
-        let next = deadlines.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(self.net.now()))
+        let next = deadlines.into_iter().flatten().min();
+        let wait = next.map(|next| next.saturating_duration_since(self.net.now()));
+        if self.commons.has_much_to_spare() {
+            return Some(wait.map_or(IDLE_TIME, |wait| wait.min(IDLE_TIME)));
+        }
+        wait
     }
 
     fn note_ready(&mut self, ready: Ready) {
@@ -369,7 +376,7 @@ impl<A: App, N: Net> Server<A, N> {
             // If it fails the connection is gone, which the next read tells.
             let _ = peer.transport.shutdown_write();
         }
-        let is_resumed = peer.is_paused && queued_bytes <= self.limits.queue_bytes_paused();
+        let is_resumed = peer.is_paused && queued_bytes <= self.commons.limits().queue_bytes_paused();
         peer.is_paused &= !is_resumed;
         let is_done = peer.connection.is_done();
         self.arm(key);
@@ -433,6 +440,9 @@ const FIRST_PINGS: usize = 16;
 const HANDSHAKE: usize = 0;
 
 const TIMER_KINDS: usize = 3 + FIRST_PINGS;
+
+/// After so long without work the buffers that nobody needs are given back to the system.
+const IDLE_TIME: Duration = Duration::from_secs(1);
 
 /// Deadlines handled in a turn: a thousand pings are about 3 ms.
 const TIMEOUTS_PER_TURN: usize = 1024;

@@ -1,7 +1,7 @@
 //! One peer, and all of them by their key.
 
 use std::fmt;
-use std::io::{ErrorKind, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::app::{ConnId, Outbox};
 use super::journal::{self, Notes};
 use super::net::Transport;
 use super::shrink::{Extent, is_too_large, new_list, shrink_list};
-use crate::protocol::{CloseCode, Connection, Message, SharedFrame};
+use crate::protocol::{CloseCode, Connection, Message, SharedFrame, State};
 
 /// A transport, the connection that runs over it, and what the loop has to remember of both.
 ///
@@ -53,6 +53,8 @@ pub(crate) struct Peer<T> {
     is_dirty: bool,
     /// It is on the list of those to read.
     pub(crate) is_reading: bool,
+    /// Its last message was long: the next one may be as well.
+    pub(crate) expects_long: bool,
 }
 
 /// What went over a connection.
@@ -84,21 +86,64 @@ impl<T: Transport> Peer<T> {
             let (result, offered) = self.write(budget);
             match result {
                 Ok(count) => {
-                    self.traffic.bytes_out += count as u64;
                     self.connection.sent(count, now);
-                    // Less than was offered: the socket is full, and says so when it no longer is.
-                    self.can_write = count == offered;
                     budget = budget.saturating_sub(count);
+                    self.note_write(Ok(count), offered, now);
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.connection.sent(0, now);
-                    self.can_write = false;
-                }
-                Err(_) => self.connection.abort(now),
+                Err(error) => self.note_write(Err(error), offered, now),
             }
         }
         false
+    }
+
+    /// Sends a message: a long one at once, so that it need not be copied, behind what waits; all others at the end of
+    /// the turn.
+    #[inline]
+    fn send(&mut self, message: Message<'_>, now: Instant) -> bool {
+        if message.as_bytes().len() < DIRECT_BYTES_MIN || !self.can_write {
+            return self.connection.send(message, now);
+        }
+        self.flush(now);
+        let (mut written, mut offered) = (None, 0);
+        let transport = &mut self.transport;
+        let is_sent = self.connection.send_directly(message, now, |header, payload| {
+            offered = header.len() + payload.len();
+            let result = transport.write_vectored(&[IoSlice::new(header), IoSlice::new(payload)]);
+            let count = *result.as_ref().unwrap_or(&0);
+            written = Some(result);
+            count
+        });
+        if let Some(result) = written {
+            self.note_write(result, offered, now);
+        }
+        is_sent
+    }
+
+    /// What the socket said to a write.
+    fn note_write(&mut self, result: io::Result<usize>, offered: usize, now: Instant) {
+        match result {
+            Ok(count) if count == offered => self.traffic.bytes_out += count as u64,
+            Ok(count) => {
+                self.traffic.bytes_out += count as u64;
+                // Less than was offered: the socket is full, and says so when it no longer is.
+                self.connection.sent(0, now);
+                self.can_write = false;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.connection.sent(0, now);
+                self.can_write = false;
+            }
+            Err(_) => self.connection.abort(now),
+        }
+    }
+
+    /// Begins to read a peer that is open and for which nothing waits, without putting it on the list of those to settle:
+    /// mostly it will be so again when it was read. Returns whether it is such a peer.
+    pub(crate) fn begin_quiet_read(&mut self) -> bool {
+        let is_quiet = !self.is_dirty && self.connection.queued_bytes() == 0 && self.connection.state() == State::Open;
+        self.is_dirty |= is_quiet;
+        is_quiet
     }
 
     /// One system call with as much of what waits as fits into it. Returns its result and how much was offered.
@@ -187,6 +232,7 @@ impl<T: Transport> Peers<T> {
             is_paused: false,
             is_dirty: false,
             is_reading: false,
+            expects_long: false,
         });
         &mut self.slab[key]
     }
@@ -225,6 +271,17 @@ impl<T: Transport> Peers<T> {
         }
     }
 
+    /// Its reading ended. What it made for the peer itself is written while it is still in the cache; if all is then as it
+    /// was, nothing is left to settle.
+    pub(crate) fn end_quiet_read(&mut self, key: usize, now: Instant) {
+        let peer = &mut self.slab[key];
+        peer.flush(now);
+        peer.is_dirty = false;
+        if peer.connection.state() != State::Open || peer.connection.queued_bytes() > 0 {
+            self.mark_dirty(key);
+        }
+    }
+
     /// The dirty key at this position of the list, which is dirty no more. Positions go on until the list ends, and
     /// it may grow meanwhile.
     pub(crate) fn dirty_at(&mut self, position: usize) -> Option<usize> {
@@ -255,7 +312,7 @@ impl<T: Transport> Outbox for Peers<T> {
         let now = self.now;
         self.deliveries += 1;
         let Some(peer) = self.peer(to) else { return };
-        peer.traffic.messages_out += u64::from(peer.connection.send(message, now));
+        peer.traffic.messages_out += u64::from(peer.send(message, now));
         self.mark_dirty(to.key as usize);
     }
 
@@ -292,6 +349,9 @@ impl<T: Transport> Outbox for Peers<T> {
 
 /// One peer's share of the writes of a turn. Beyond it the others come first.
 const WRITE_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
+
+/// From this size on a message that is not shared is written at once: to copy it costs more than a system call.
+const DIRECT_BYTES_MIN: usize = 8 * 1024;
 
 /// Messages sent in a turn, each receiver counted: about 10 ms of writes. A flood of messages to many receivers is cut
 /// into turns of this size, so that everything else gets its turn in between.

@@ -19,10 +19,15 @@ impl<A: App, N: Net> Server<A, N> {
             let Some(key) = self.reading.pop_front().map(|key| key as usize) else { return };
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.is_reading = false;
+            let is_quiet = peer.begin_quiet_read();
             if self.read_peer(key, now) {
                 self.start_reading(key);
             }
-            self.peers.mark_dirty(key);
+            if is_quiet {
+                self.peers.end_quiet_read(key, now);
+            } else {
+                self.peers.mark_dirty(key);
+            }
         }
     }
 
@@ -39,10 +44,10 @@ impl<A: App, N: Net> Server<A, N> {
             // A peer that does not take what waits for it is not read either: what it has to say waits with it, not
             // with us. settle() begins again. But if only this turn has made so much, it may take it now: otherwise a
             // flood of others, who come first in each turn, would keep it from being read.
-            if peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
+            if peer.connection.queued_bytes() > self.commons.limits().queue_bytes_paused() {
                 peer.flush(now); // what is left over is for settle()
             }
-            peer.is_paused = peer.connection.queued_bytes() > self.limits.queue_bytes_paused();
+            peer.is_paused = peer.connection.queued_bytes() > self.commons.limits().queue_bytes_paused();
             if peer.is_paused {
                 return false;
             }
@@ -53,7 +58,14 @@ impl<A: App, N: Net> Server<A, N> {
                 self.process_unread(key, &mut events_left, now);
                 continue;
             }
-            let size = if self.unread_bytes > UNREAD_BYTES_MAX { SMALL_READ_BYTES } else { READ_BYTES_PER_TURN };
+            if let Some(count) = self.read_payload(key, now) {
+                bytes_left = bytes_left.saturating_sub(count);
+                events_left -= 1;
+                continue;
+            }
+            let Some(peer) = self.peers.get_mut(key) else { return false };
+            let is_small = peer.expects_long || self.unread_bytes > UNREAD_BYTES_MAX;
+            let size = if is_small { SMALL_READ_BYTES } else { READ_BYTES_PER_TURN };
             let size = size.min(bytes_left);
             let mut buffer = std::mem::take(&mut self.read_buffer);
             match peer.transport.read(&mut buffer[..size]) {
@@ -67,8 +79,15 @@ impl<A: App, N: Net> Server<A, N> {
                     peer.can_read = count == size || peer.is_read_closed;
                     bytes_left -= count;
                     let left = self.process(key, &mut buffer[..count], &mut events_left, now);
-                    let unread = (!left.is_empty()).then(|| Box::new(Unread { bytes: left.to_vec(), start: 0 }));
-                    self.set_unread(key, unread);
+                    if !left.is_empty() {
+                        let unread = Unread { bytes: left.to_vec(), start: 0 };
+                        self.set_unread(key, Some(Box::new(unread)));
+                    }
+                    if let Some(peer) = self.peers.get_mut(key)
+                        && peer.expects_long
+                    {
+                        peer.expects_long = peer.connection.payload_room().is_some();
+                    }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => bytes_left -= 1,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => peer.can_read = false,
@@ -76,6 +95,39 @@ impl<A: App, N: Net> Server<A, N> {
             }
             self.read_buffer = buffer;
         }
+    }
+
+    /// Reads the rest of a long payload straight into its message. Returns how many bytes, at least 1 for the attempt, or
+    /// `None` if something else comes next.
+    fn read_payload(&mut self, key: usize, now: Instant) -> Option<usize> {
+        let peer = self.peers.get_mut(key)?;
+        let room = peer.connection.payload_room()?;
+        let size = room.len().min(PAYLOAD_READ_BYTES_MAX);
+        peer.expects_long |= room.len() >= LONG_PAYLOAD_BYTES_MIN;
+        let count = match peer.transport.read(&mut room[..size]) {
+            Ok(count @ 1..) => count,
+            Ok(_) => {
+                peer.can_read = false;
+                peer.connection.receive_eof(now);
+                return Some(1);
+            }
+            Err(error) => {
+                match error.kind() {
+                    ErrorKind::Interrupted => {}
+                    ErrorKind::WouldBlock => peer.can_read = false,
+                    _ => peer.connection.abort(now),
+                }
+                return Some(1);
+            }
+        };
+        peer.traffic.bytes_in += count as u64;
+        peer.can_read = count == size || peer.is_read_closed;
+        if let Some(Event::Message(message)) = peer.connection.poll_payload(count) {
+            peer.traffic.messages_in += 1;
+            let id = peer.id;
+            self.app.on_message(id, message, &mut self.peers);
+        }
+        Some(count)
     }
 
     /// Goes on with what was read in an earlier turn.
@@ -103,7 +155,8 @@ impl<A: App, N: Net> Server<A, N> {
         loop {
             let is_cut = *events_left == 0 || self.peers.has_delivered_enough();
             let Some(peer) = self.peers.get_mut(key) else { break };
-            if is_cut || peer.connection.queued_bytes() > self.limits.queue_bytes_paused() {
+            if is_cut || input.is_empty() || peer.connection.queued_bytes() > self.commons.limits().queue_bytes_paused()
+            {
                 break;
             }
             *events_left -= 1;
@@ -124,7 +177,7 @@ impl<A: App, N: Net> Server<A, N> {
         let Some(peer) = self.peers.get_mut(key) else { return };
         let subprotocol = request.select_subprotocol(&self.subprotocols);
         peer.connection.accept(request, subprotocol, now);
-        peer.connection.hasten_ping(first_ping_wait(key, self.limits.ping_interval), now);
+        peer.connection.hasten_ping(first_ping_wait(key, self.commons.limits().ping_interval), now);
         peer.is_open = true;
         journal::opened(peer, request, subprotocol);
         let id = peer.id;
@@ -143,5 +196,13 @@ const EVENTS_PER_PEER_AND_TURN: usize = 1024;
 /// this and [`SMALL_READ_BYTES`] a connection.
 const UNREAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// The size of a read while too much waits.
+/// The size of a read straight into a message. It may go beyond the peer's share of the turn, which is then over: it would
+/// cost more to come back for a small rest.
+const PAYLOAD_READ_BYTES_MAX: usize = 2 * READ_BYTES_PER_TURN;
+
+/// Payloads of which so much is still to come are not read through the read buffer, and where one was the next message is
+/// expected to be the same: its front is read with [`SMALL_READ_BYTES`], the rest to where it stays.
+const LONG_PAYLOAD_BYTES_MIN: usize = 192 * 1024;
+
+/// The size of a read while too much waits, or of the first one of a long message.
 const SMALL_READ_BYTES: usize = 4 * 1024;

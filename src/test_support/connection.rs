@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::time::Instant;
 
 use super::source::{Source, cut};
 use crate::protocol::frame::{FrameHeader, Opcode};
 use crate::protocol::mask::unmask;
-use crate::protocol::{CloseCode, Connection, End, Event, Input, Limits, Message, SharedFrame, State};
+use crate::protocol::{CloseCode, Commons, Connection, End, Event, Input, Limits, Message, SharedFrame, State};
 
 /// A request that is accepted, with the key of §1.3.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -16,6 +15,9 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConn
 
 /// What a connection may own beyond what was received: the smallest buffers, and a Close frame with its reason.
 const SMALL_BYTES: usize = 4 * 1024;
+
+/// What all buffers may be ahead of what was received.
+const ADVANCE_BYTES: usize = 8 * 1024;
 
 /// What the application does with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,50 +47,88 @@ pub fn connection(data: &[u8]) {
     let application = [Application::Listens, Application::Echoes, Application::Closes][source.up_to(2)];
     let seed = u16::from_be_bytes(source.array());
     let stream = source.rest();
-    let whole = run(&[stream], application, false);
-    assert_eq!(run(&cut(stream, seed), application, false), whole, "cut, with seed {seed}");
+    let whole = run(&[stream], application, Way::Input);
+    assert_eq!(run(&cut(stream, seed), application, Way::Input), whole, "cut, with seed {seed}");
+    assert_eq!(run(&cut(stream, seed), application, Way::Room), whole, "cut, and read into the room");
     if application == Application::Listens {
-        assert_eq!(run(&cut(stream, seed), application, true), whole, "cut, and flushed after each read");
+        assert_eq!(run(&cut(stream, seed), application, Way::Flushed), whole, "cut, and flushed after each read");
     }
 }
 
-fn run(pieces: &[&[u8]], application: Application, flushes: bool) -> Outcome {
+/// How the bytes come, and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Input,
+    /// Payloads straight into the room for them, where there is some.
+    Room,
+    /// All that waits goes out after each read.
+    Flushed,
+}
+
+fn run(pieces: &[&[u8]], application: Application, way: Way) -> Outcome {
     let now = Instant::now();
     // Far more bytes than an input has: whatever reserved what is announced would show.
     let limits = Limits { message_bytes_max: 1024 * 1024, message_frames_max: 40, ..Limits::default() };
-    let mut connection = Connection::new(Rc::new(limits), now);
+    let advance_bytes_max = if way == Way::Room { ADVANCE_BYTES } else { 0 };
+    let mut connection = Connection::new(Commons::with_lending(limits, advance_bytes_max, 1), now);
     let (mut messages, mut output, mut received) = (Vec::new(), Vec::new(), 0);
     for piece in std::iter::once(&REQUEST).chain(pieces) {
         let was_closed = connection.state() == State::Closed;
         let held_before = connection.held_bytes();
         received += piece.len();
         let mut bytes = piece.to_vec();
-        let mut input = Input::new(&mut bytes);
+        let mut rest = &mut bytes[..];
+        if way == Way::Room
+            && let Some(room) = connection.payload_room()
+        {
+            assert!(!room.is_empty() && !was_closed);
+            let (front, behind) = rest.split_at_mut(room.len().min(piece.len()));
+            room[..front.len()].copy_from_slice(front);
+            rest = behind;
+            if let Some(event) = connection.poll_payload(front.len()) {
+                react(&mut connection, event, application, &mut messages, now);
+            }
+        }
+        let mut input = Input::new(rest);
         while let Some(event) = connection.poll_event(&mut input, now) {
             assert!(!was_closed, "§7.1.7: after the end nothing is told");
-            match event {
-                Event::Request(request) => connection.accept(&request, None, now),
-                Event::Message(message) => {
-                    messages.push((matches!(message, Message::Text(_)), message.as_bytes().to_vec()));
-                    match application {
-                        Application::Listens => {}
-                        Application::Echoes => assert!(connection.send(message, now), "the queue has room"),
-                        Application::Closes => connection.close(CloseCode::NORMAL, "bye", now),
-                    }
-                }
-            }
+            react(&mut connection, event, application, &mut messages, now);
         }
         assert!(input.is_empty(), "all is taken");
         let held = connection.held_bytes();
         assert!(!was_closed || held <= held_before, "after the end nothing grows");
-        assert!(held <= 3 * received + SMALL_BYTES, "{held} bytes are held of {received} that were received");
-        if flushes {
+        assert!(
+            held <= 3 * received + SMALL_BYTES + advance_bytes_max,
+            "{held} bytes are held of {received} that were received"
+        );
+        if way == Way::Flushed {
             flush(&mut connection, &mut output, now);
         }
     }
     flush(&mut connection, &mut output, now);
     check_output(&output);
     Outcome { messages, output, state: connection.state(), end: connection.end().copied() }
+}
+
+/// The application takes an event.
+fn react(
+    connection: &mut Connection,
+    event: Event<'_>,
+    application: Application,
+    messages: &mut Vec<(bool, Vec<u8>)>,
+    now: Instant,
+) {
+    match event {
+        Event::Request(request) => connection.accept(&request, None, now),
+        Event::Message(message) => {
+            messages.push((matches!(message, Message::Text(_)), message.as_bytes().to_vec()));
+            match application {
+                Application::Listens => {}
+                Application::Echoes => assert!(connection.send(message, now), "the queue has room"),
+                Application::Closes => connection.close(CloseCode::NORMAL, "bye", now),
+            }
+        }
+    }
 }
 
 /// The socket takes all that waits.
@@ -140,7 +180,7 @@ pub fn lifecycle(data: &[u8]) {
         limits.ping_misses_max = source.byte() % 4;
     }
     let mut now = Instant::now();
-    let mut connection = Connection::new(Rc::new(limits.clone()), now);
+    let mut connection = Connection::new(Commons::with_lending(limits.clone(), 0, 1), now);
     let (mut output, mut sent) = (Vec::new(), VecDeque::new());
     let mut end = None;
     if !source.byte().is_multiple_of(8) {
@@ -159,8 +199,22 @@ pub fn lifecycle(data: &[u8]) {
             }
             5 => {
                 let payload = vec![source.byte(); source.up_to(6_000)];
-                let message = payload.clone();
-                if connection.send(Message::Binary(Cow::Owned(message)), now) {
+                let is_owned = source.byte().is_multiple_of(2);
+                let message = if is_owned { Cow::Owned(payload.clone()) } else { Cow::Borrowed(&payload[..]) };
+                let is_sent = if source.byte().is_multiple_of(2) {
+                    let share = usize::from(source.byte());
+                    let is_idle = connection.queued_bytes() == 0;
+                    connection.send_directly(Message::Binary(message), now, |header, payload| {
+                        assert!(is_idle, "nothing goes before what waits");
+                        let bytes = [header, payload].concat();
+                        let count = bytes.len() * share / 255;
+                        output.extend_from_slice(&bytes[..count]);
+                        count
+                    })
+                } else {
+                    connection.send(Message::Binary(message), now)
+                };
+                if is_sent {
                     sent.push_back(payload);
                 }
             }

@@ -1,7 +1,6 @@
 //! A second opinion: tungstenite reads the same stream.
 
 use std::io::{self, Cursor, Read, Write};
-use std::rc::Rc;
 use std::time::Instant;
 
 use tungstenite::error::Error;
@@ -9,7 +8,7 @@ use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 
 use super::source::{Source, cut};
 use crate::protocol::frame::{FrameHeader, Opcode};
-use crate::protocol::{Connection, End, Event, Input, Limits, Message, ProtocolError};
+use crate::protocol::{Commons, Connection, End, Event, Input, Limits, Message, ProtocolError};
 
 /// Where this server and tungstenite's differ, and why. Anything else is a fault of one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +125,7 @@ fn read_here(pieces: &[&[u8]]) -> (Reading, Option<ProtocolError>) {
         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
     let now = Instant::now();
     let limits = Limits { message_bytes_max: MESSAGE_BYTES_MAX, ..Limits::default() };
-    let mut connection = Connection::new(Rc::new(limits), now);
+    let mut connection = Connection::new(Commons::new(limits), now);
     let (mut messages, mut pings) = (Vec::new(), Vec::new());
     for piece in std::iter::once(&REQUEST).chain(pieces) {
         let mut bytes = piece.to_vec();

@@ -13,11 +13,12 @@ mod wire;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::rc::Rc;
 use std::time::Instant;
 
 use corpus::{Ending, Seen, Stream, corpus};
-use frameloop::protocol::{CloseCode, Connection, End, Event, HandshakeError, Input, Message, ProtocolError, State};
+use frameloop::protocol::{
+    CloseCode, Commons, Connection, End, Event, HandshakeError, Input, Message, ProtocolError, State,
+};
 use wire::{BINARY, CLOSE, PONG, ServerFrame, TEXT, server_frames, server_response};
 
 /// What the application does with a message.
@@ -145,11 +146,24 @@ fn the_corpus_breaks_every_rule() {
 /// Feeds `reads` one by one.
 fn run(stream: &Stream, application: Application, flush: Flush, reads: &[&[u8]]) -> Outcome {
     let now = Instant::now();
-    let mut connection = Connection::new(Rc::new(stream.limits.clone()), now);
+    let mut connection = Connection::new(Commons::with_lending(stream.limits.clone(), 1024 * 1024, 1), now);
     let (mut requests, mut messages, mut output) = (Vec::new(), Vec::new(), Output(Vec::new()));
     for read in reads {
         let mut bytes = read.to_vec();
-        let mut input = Input::new(&mut bytes);
+        let mut rest = &mut bytes[..];
+        // As a server that reads long payloads to where they stay.
+        if flush == Flush::AfterEachRead
+            && let Some(room) = connection.payload_room()
+        {
+            let (front, behind) = rest.split_at_mut(room.len().min(read.len()));
+            room[..front.len()].copy_from_slice(front);
+            rest = behind;
+            if let Some(Event::Message(message)) = connection.poll_payload(front.len()) {
+                messages.push(Seen::of(&message));
+                answer(&mut connection, application, message, now);
+            }
+        }
+        let mut input = Input::new(rest);
         while let Some(event) = connection.poll_event(&mut input, now) {
             match event {
                 Event::Request(request) => {

@@ -7,7 +7,7 @@ mod text;
 use std::rc::Rc;
 use std::time::Instant;
 
-use frameloop::protocol::{CloseCode, Connection, Event, Input, Limits};
+use frameloop::protocol::{CloseCode, Commons, Connection, Event, Input, Limits};
 
 use crate::client::Client;
 use crate::harness::{DEADLINE, NEVER, Running};
@@ -205,7 +205,7 @@ fn f7_a_message_in_a_million_pieces_costs_linear_time() {
     // Two shapes: a million frames in one read, and one frame in as many reads. To move what is left of the read, or to
     // join anew what has come, once for each piece, would be more than 10^12 bytes; that it is told in time is why the
     // pieces become more little by little.
-    let (start, limits) = (Instant::now(), Rc::new(patient()));
+    let (start, commons) = (Instant::now(), Commons::new(patient()));
     for pieces in (14..=20).map(|shift| 1 << shift) {
         for opcode in [TEXT, BINARY] {
             let mut one_read = client_frame(opcode, b"");
@@ -213,10 +213,10 @@ fn f7_a_message_in_a_million_pieces_costs_linear_time() {
                 one_read.extend_from_slice(&client_frame(CONTINUATION, &[byte]));
             }
             one_read.extend_from_slice(&client_frame(FIN | CONTINUATION, b""));
-            assert_eq!(message_bytes(&limits, start, &mut one_read, usize::MAX), [pieces - 2]);
+            assert_eq!(message_bytes(&commons, start, &mut one_read, usize::MAX), [pieces - 2]);
 
             let mut one_frame = client_frame(FIN | opcode, "é".repeat(pieces / 2).as_bytes());
-            assert_eq!(message_bytes(&limits, start, &mut one_frame, 1), [pieces]);
+            assert_eq!(message_bytes(&commons, start, &mut one_frame, 1), [pieces]);
             assert!(start.elapsed() < DEADLINE, "{pieces} pieces");
         }
     }
@@ -224,10 +224,10 @@ fn f7_a_message_in_a_million_pieces_costs_linear_time() {
 
 #[test]
 fn f8_a_million_empty_messages_and_pings_cost_linear_time() {
-    let (start, limits) = (Instant::now(), Rc::new(patient()));
+    let (start, commons) = (Instant::now(), Commons::new(patient()));
     let frames = [client_frame(FIN | TEXT, b""), client_frame(FIN | PING, b""), client_frame(FIN | PONG, b"")].concat();
     for count in (14..=20).map(|shift| 1 << shift) {
-        let lengths = message_bytes(&limits, start, &mut frames.repeat(count), usize::MAX);
+        let lengths = message_bytes(&commons, start, &mut frames.repeat(count), usize::MAX);
         assert!(lengths == vec![0; count]);
         assert!(start.elapsed() < DEADLINE, "{count} times three frames");
     }
@@ -251,8 +251,8 @@ fn f8_empty_fragments_are_counted_and_refused_by_the_header_of_the_first_too_man
 }
 
 /// Opens a connection, gives it these bytes in reads of this size, and returns the lengths of its messages.
-fn message_bytes(limits: &Rc<Limits>, now: Instant, bytes: &mut [u8], read_bytes: usize) -> Vec<usize> {
-    let mut connection = Connection::new(limits.clone(), now);
+fn message_bytes(commons: &Rc<Commons>, now: Instant, bytes: &mut [u8], read_bytes: usize) -> Vec<usize> {
+    let mut connection = Connection::new(commons.clone(), now);
     let mut head = REQUEST_HEAD.to_vec();
     let mut lengths = Vec::new();
     let reads = bytes.chunks_mut(read_bytes.min(bytes.len()));

@@ -3,13 +3,12 @@
 mod grammar;
 
 use std::io::ErrorKind;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use frameloop::chat::Echo;
 use frameloop::protocol::handshake::fields::{has_token, parse_extensions, parse_subprotocols};
 use frameloop::protocol::limits::{HEAD_BYTES_MAX, HEADER_COUNT_MAX};
-use frameloop::protocol::{Connection, Event, Input, Limits, State};
+use frameloop::protocol::{Commons, Connection, Event, Input, Limits, State};
 use frameloop::server::Config;
 use serde_json::Value;
 
@@ -111,9 +110,9 @@ fn h1_a_head_that_comes_byte_by_byte_costs_linear_time() {
     // Were a head scanned anew for each byte, a thousand of them would be 134 thousand million bytes.
     let mut head = b"GET / HTTP/1.1\r\nCookie: ".to_vec();
     head.resize(HEAD_BYTES_MAX, b'x');
-    let (start, limits) = (Instant::now(), Rc::new(patient()));
+    let (start, commons) = (Instant::now(), Commons::new(patient()));
     for _ in 0..1000 {
-        let mut connection = Connection::new(limits.clone(), start);
+        let mut connection = Connection::new(commons.clone(), start);
         for &byte in &head {
             assert_eq!(connection.state(), State::Connecting);
             assert!(connection.poll_event(&mut Input::new(&mut [byte]), start).is_none());
@@ -416,7 +415,7 @@ fn h15_no_mutation_of_a_request_makes_a_panic() {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); // Numerical Recipes; its high bits
         (random >> 8) as usize % end
     };
-    let (now, limits) = (Instant::now(), Rc::new(patient()));
+    let (now, commons) = (Instant::now(), Commons::new(patient()));
     let (mut opened, mut refused) = (0, 0);
     for _ in 0..30_000 {
         let mut head = original.clone();
@@ -429,7 +428,7 @@ fn h15_no_mutation_of_a_request_makes_a_panic() {
                 _ => head.extend_from_within(at..),
             }
         }
-        let mut connection = Connection::new(limits.clone(), now);
+        let mut connection = Connection::new(commons.clone(), now);
         let mut input = Input::new(&mut head);
         while let Some(event) = connection.poll_event(&mut input, now) {
             let Event::Request(request) = event else { continue };

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::process::Command;
 
-use frameloop::protocol::{End, Limits, Message};
+use frameloop::protocol::{Commons, End, Limits, Message};
 
 use crate::Link;
 use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, client_frame};
@@ -41,8 +41,9 @@ fn a_peer_whose_messages_are_answered_owns_no_buffer() {
     in_own_process("a_peer_whose_messages_are_answered_owns_no_buffer", || {
         let fragments =
             [client_frame(BINARY, &[7; 60 * KIB]), client_frame(FIN | CONTINUATION, &[7; 60 * KIB])].concat();
+        let commons = Commons::new(Limits::default());
         let exchange = || {
-            let mut link = Link::open(Limits::default());
+            let mut link = Link::open_with(commons.clone());
             for message in link.receive(&fragments) {
                 link.connection.send(Message::Binary(Cow::Owned(message)), link.now);
             }

@@ -12,7 +12,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use frameloop::protocol::{Connection, End, Event, Input, Limits, Message, ProtocolError, State};
+use frameloop::protocol::{Commons, Connection, End, Event, Input, Limits, Message, ProtocolError, State};
 
 use crate::wire::{CLOSE, FIN, PING, REQUEST_HEAD, ServerFrame, TEXT, client_frame, server_frames, server_response};
 
@@ -25,13 +25,22 @@ pub(crate) struct Link {
 impl Link {
     /// A connection that waits for the request.
     pub(crate) fn connecting(limits: Limits) -> Link {
+        Link::connecting_with(Commons::new(limits))
+    }
+
+    fn connecting_with(commons: Rc<Commons>) -> Link {
         let now = Instant::now();
-        Link { connection: Connection::new(Rc::new(limits), now), now }
+        Link { connection: Connection::new(commons, now), now }
     }
 
     /// An open connection whose peer has taken the response.
     pub(crate) fn open(limits: Limits) -> Link {
-        let mut link = Link::connecting(limits);
+        Link::open_with(Commons::new(limits))
+    }
+
+    /// An open connection that lends and borrows buffers.
+    pub(crate) fn open_with(commons: Rc<Commons>) -> Link {
+        let mut link = Link::connecting_with(commons);
         link.receive(REQUEST_HEAD);
         let response = link.take(link.connection.queued_bytes());
         assert_eq!(server_response(&response), (101, &[][..]));

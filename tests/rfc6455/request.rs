@@ -1,9 +1,8 @@
 //! Request heads with a line changed, and their answers, for §4 and §9.
 
-use std::rc::Rc;
 use std::time::Instant;
 
-use frameloop::protocol::{Connection, End, Event, HandshakeError, Input, Limits, Request, State};
+use frameloop::protocol::{Commons, Connection, End, Event, HandshakeError, Input, Limits, Request, State};
 
 use crate::wire::{FIN, REQUEST_HEAD, TEXT, client_frame, server_response};
 
@@ -35,7 +34,7 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn to(head: &[u8], subprotocols: &[&str]) -> Answer {
         let now = Instant::now();
-        let mut connection = Connection::new(Rc::new(Limits::default()), now);
+        let mut connection = Connection::new(Commons::new(Limits::default()), now);
         let mut bytes = head.to_vec();
         let mut input = Input::new(&mut bytes);
         let mut accepted = None;
