@@ -13,9 +13,11 @@ pub(crate) const HELP: &str = "\
 A WebSocket server on one thread and one event loop.
 
 Usage: frameloop [serve|echo] [flags]
+       frameloop bench URL [echo|chat|churn|idle] [flags]
 
   serve   JSON chat: what one says, all others hear (the default)
   echo    sends each message back, for conformance and load
+  bench   puts load on a server; it has flags of its own: frameloop bench --help
 
   --listen HOST:PORT        where to listen; repeatable, port 0 picks a free one
                             (serve: localhost:8765, echo: localhost:9001)
@@ -46,6 +48,8 @@ pub(crate) enum Command {
     Version,
     /// Run a server.
     Run(Options),
+    /// Run the load test with these arguments.
+    Bench(Vec<OsString>),
 }
 
 /// How to run the server.
@@ -70,6 +74,10 @@ pub(crate) enum Mode {
 /// # Errors
 /// One line that names the argument and what would be right.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, String> {
+    let mut args = args.into_iter().peekable();
+    if args.next_if(|first| first == "bench").is_some() {
+        return Ok(Command::Bench(args.collect()));
+    }
     let mut parser = Parser::from_args(args);
     let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
     let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
@@ -144,7 +152,8 @@ fn parse_mode(value: &str) -> Result<Mode, String> {
     match value {
         "serve" => Ok(Mode::Serve),
         "echo" => Ok(Mode::Echo),
-        _ => Err(format!("unknown command '{value}', expected serve or echo; --help shows both")),
+        "bench" => Err("'bench' must come before all flags; see frameloop bench --help".to_owned()),
+        _ => Err(format!("unknown command '{value}', expected serve or echo, or bench; --help shows them")),
     }
 }
 
@@ -157,7 +166,7 @@ fn parse_listen(value: &str) -> Result<String, String> {
     }
 }
 
-fn parse_time(value: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(value: &str) -> Result<Duration, String> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
     match parse_quantity(value, &units) {
         Some(millis @ 1..=TIME_MILLIS_MAX) => Ok(Duration::from_millis(millis)),
@@ -166,7 +175,7 @@ fn parse_time(value: &str) -> Result<Duration, String> {
     }
 }
 
-fn parse_size(value: &str) -> Result<usize, String> {
+pub(crate) fn parse_size(value: &str) -> Result<usize, String> {
     let units = [("KiB", 1024), ("MiB", MIB), ("GiB", 1024 * MIB), ("", 1)];
     match parse_quantity(value, &units) {
         Some(bytes @ 1..=SIZE_BYTES_MAX) => Ok(bytes as usize),
@@ -196,7 +205,7 @@ fn parse_connections(value: &str) -> Result<usize, String> {
 }
 
 /// Digits only: no sign.
-fn is_number(value: &str) -> bool {
+pub(crate) fn is_number(value: &str) -> bool {
     value.bytes().all(|byte| byte.is_ascii_digit())
 }
 
@@ -294,6 +303,7 @@ mod tests {
             (&["-x"], &["-x", "--help"]),
             (&["chat"], &["'chat'", "serve or echo"]),
             (&["serve", "echo"], &["echo"]),
+            (&["--log-level", "info", "bench"], &["'bench'", "before"]),
             (&["--listen"], &["--listen", "--help"]),
             (&["--listen", "8765"], &["--listen", "'8765'", "HOST:PORT"]),
             (&["--listen", ":80"], &["--listen", "':80'", "HOST:PORT"]),
@@ -315,6 +325,14 @@ mod tests {
             let error = error(args);
             assert!(names.iter().all(|name| error.contains(name)) && !error.contains('\n'), "{args:?}: {error}");
         }
+    }
+
+    #[test]
+    fn what_stands_behind_bench_is_for_the_load_test() {
+        let Ok(Command::Bench(args)) = parse(["bench", "--listen", "x"].map(OsString::from)) else {
+            panic!("no bench")
+        };
+        assert_eq!(args, ["--listen", "x"]);
     }
 
     #[test]

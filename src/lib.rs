@@ -42,8 +42,9 @@
 //! | floor | what it is |
 //! |---|---|
 //! | `main.rs`, `cli.rs`, `logger.rs` | the binary: flags, the log, signals |
+//! | `bench/` | the load tester, a part of the binary: a client that knows [`protocol`] and no server |
 //! | [`chat`] | the applications: rooms, sessions, JSON. No sockets, no frames, no clock of its own |
-//! | [`server`] | the event loop: `mio` lives only here |
+//! | [`server`] | the event loop: `mio` lives only here (and in `bench/`) |
 //! | [`protocol`] | RFC 6455 and nothing else. Pure: bytes and an `Instant` in, events and bytes out |
 //!
 //! Beside them, with the feature `test-support`: `test_support`, what must hold for any bytes whatever, for fuzzing.

@@ -1,8 +1,9 @@
-//! The binary: flags to a configuration, the logger, and a server that runs until it is stopped.
+//! The binary: flags to a configuration, the logger, and a server that runs until it is stopped. Or the load test.
 
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bench;
 mod cli;
 mod logger;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("frameloop ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Command::Run(options)) => start(options),
+        Ok(Command::Bench(args)) => bench::main(args),
         Err(problem) => {
             complain(&problem);
             ExitCode::from(2)

@@ -195,7 +195,7 @@ fn check(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
 }
 
 /// §4.2.2 item 5.4: the base64 of the SHA-1 of the key as it was sent and the GUID.
-fn accept_value(key: &[u8]) -> [u8; ACCEPT_LEN] {
+pub fn accept_value(key: &[u8]) -> [u8; ACCEPT_LEN] {
     let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     let mut accept = [0; ACCEPT_LEN];
     let written = BASE64.encode_slice(digest, &mut accept);

@@ -1,0 +1,365 @@
+//! The command line of `frameloop bench`.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use lexopt::{Arg, Parser};
+
+use super::target::Target;
+use crate::cli::{is_number, parse_size, parse_time};
+
+/// What `frameloop bench --help` prints; the README shows the same.
+pub(crate) const HELP: &str = "\
+A load test for WebSocket servers, on one thread.
+
+Usage: frameloop bench URL [echo|chat|churn|idle] [flags]
+
+  echo    each connection keeps messages going; each must come back (the default)
+  chat    some members send, all others must hear each message once and in order
+  churn   connect, open, one echo, close, end: full cycles
+  idle    connections that do nothing but answer pings
+
+  --connections N         connections, or members of the chat (64)
+  --size SIZE             bytes of a message (64)
+  --in-flight N           messages on their way at a time, per connection or sender
+                          (16; 1000 with --rate)
+  --seconds N             how long to measure, such as 10 or 2.5 (3)
+  --warmup TIME           load before the measurement that does not count (500ms)
+  --rate N                open loop: so many messages a second are sent in all, whatever
+                          comes back; a latency counts from when its message was due
+  --senders N             members of the chat that send (1)
+  --text                  text messages instead of binary ones (chat: always text)
+  --source ADDRESS        where connections come from; repeatable, they take turns
+                          (to 127.x.x.x: one address for each 20,000 connections)
+  --connect-timeout TIME  time for a connection and its opening handshake (10s)
+  --server-pid PID        the server's process on this machine: its CPU time per message,
+                          and with idle its memory per connection
+  --json                  the result as one line of JSON
+  --help                  this text
+
+URL is such as ws://localhost:9001/. TIME is a number with ms, s or m, such as 500ms. SIZE is
+a number of bytes, or one with KiB, MiB or GiB. A message of the chat is one delivery. The exit
+status is 0 if all came back as it had to, 2 if not, and 1 if nothing was measured: arguments that
+are wrong, or no connection at all.
+";
+
+/// The kinds of load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Echo,
+    Chat,
+    Churn,
+    Idle,
+}
+
+impl Kind {
+    fn parse(word: &str) -> Option<Kind> {
+        [Kind::Echo, Kind::Chat, Kind::Churn, Kind::Idle].into_iter().find(|kind| kind.word() == word)
+    }
+
+    /// Its name on the command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::Echo => "echo",
+            Kind::Chat => "chat",
+            Kind::Churn => "churn",
+            Kind::Idle => "idle",
+        }
+    }
+}
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) target: Target,
+    pub(crate) kind: Kind,
+    pub(crate) connections: usize,
+    /// Payload bytes of a message.
+    pub(crate) size: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) duration: Duration,
+    pub(crate) warmup: Duration,
+    /// Messages a second in all.
+    pub(crate) rate: Option<f64>,
+    pub(crate) senders: usize,
+    pub(crate) is_text: bool,
+    pub(crate) sources: Vec<IpAddr>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) server_pid: Option<u32>,
+    pub(crate) is_json: bool,
+}
+
+/// What was given; `None` where the default holds.
+#[derive(Debug, Default)]
+struct Given {
+    words: Vec<String>,
+    connections: Option<usize>,
+    size: Option<usize>,
+    in_flight: Option<usize>,
+    duration: Option<Duration>,
+    warmup: Option<Duration>,
+    rate: Option<f64>,
+    senders: Option<usize>,
+    is_text: bool,
+    sources: Vec<IpAddr>,
+    connect_timeout: Option<Duration>,
+    server_pid: Option<u32>,
+    is_json: bool,
+}
+
+/// Parses the arguments after `bench`; `None` asks for the help.
+///
+/// # Errors
+/// One line that names the argument and what would be right.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Options>, String> {
+    let mut parser = Parser::from_args(args);
+    let mut given = Given::default();
+    while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
+        let flag = match arg {
+            Arg::Long("help") | Arg::Short('h') => return Ok(None),
+            Arg::Long("text") => {
+                given.is_text = true;
+                continue;
+            }
+            Arg::Long("json") => {
+                given.is_json = true;
+                continue;
+            }
+            Arg::Long(flag) => flag.to_owned(),
+            Arg::Value(word) => {
+                given.words.push(word.to_string_lossy().into_owned());
+                continue;
+            }
+            Arg::Short(flag) => return Err(format!("unknown flag '-{flag}'; bench --help lists the flags")),
+        };
+        if !FLAGS_WITH_VALUE.contains(&flag.as_str()) {
+            return Err(format!("unknown flag '--{flag}'; bench --help lists the flags"));
+        }
+        let value =
+            parser.value().map_err(|_| format!("--{flag}: a value is missing; bench --help shows what it takes"))?;
+        given.set(&flag, &value.to_string_lossy()).map_err(|problem| format!("--{flag}: {problem}"))?;
+    }
+    given.finish().map(Some)
+}
+
+impl Given {
+    fn set(&mut self, flag: &str, value: &str) -> Result<(), String> {
+        match flag {
+            "connections" => self.connections = Some(parse_count(value, CONNECTIONS_MAX)?),
+            "size" => {
+                self.size = Some(parse_size(value).or_else(|error| if value == "0" { Ok(0) } else { Err(error) })?)
+            }
+            "in-flight" => self.in_flight = Some(parse_count(value, IN_FLIGHT_MAX)?),
+            "seconds" => self.duration = Some(parse_seconds(value)?),
+            "warmup" => self.warmup = Some(parse_time(value)?),
+            "rate" => self.rate = Some(parse_count(value, RATE_MAX)? as f64),
+            "senders" => self.senders = Some(parse_count(value, CONNECTIONS_MAX)?),
+            "source" => self.sources.push(parse_address(value)?),
+            "connect-timeout" => self.connect_timeout = Some(parse_time(value)?),
+            "server-pid" => self.server_pid = Some(parse_count(value, i32::MAX as usize)? as u32),
+            _ => unreachable!("the flag is in the list"),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Options, String> {
+        let (url, kind) = match self.words.as_slice() {
+            [] => return Err("the URL of the server is missing, such as ws://localhost:9001/".to_owned()),
+            [url] => (url, Kind::Echo),
+            [url, word] => match Kind::parse(word) {
+                Some(kind) => (url, kind),
+                None => return Err(format!("unknown load '{word}', expected echo, chat, churn or idle")),
+            },
+            [_, _, extra, ..] => return Err(format!("unexpected '{extra}'; bench --help shows what is known")),
+        };
+        let target = Target::parse(url)?;
+        for (flag, is_given, kinds) in [
+            ("size", self.size.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn][..]),
+            ("in-flight", self.in_flight.is_some(), &[Kind::Echo, Kind::Chat]),
+            ("warmup", self.warmup.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn]),
+            ("rate", self.rate.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn]),
+            ("senders", self.senders.is_some(), &[Kind::Chat]),
+            ("text", self.is_text, &[Kind::Echo, Kind::Chat, Kind::Churn]),
+        ] {
+            if is_given && !kinds.contains(&kind) {
+                return Err(format!("--{flag}: the load {} has none", kind.word()));
+            }
+        }
+        let options = Options {
+            target,
+            kind,
+            connections: self.connections.unwrap_or(64),
+            size: self.size.unwrap_or(64),
+            in_flight: self.in_flight.unwrap_or(if self.rate.is_some() { 1000 } else { 16 }),
+            duration: self.duration.unwrap_or(Duration::from_secs(3)),
+            warmup: self.warmup.unwrap_or(Duration::from_millis(500)),
+            rate: self.rate,
+            senders: self.senders.unwrap_or(1),
+            is_text: self.is_text || kind == Kind::Chat,
+            sources: self.sources,
+            connect_timeout: self.connect_timeout.unwrap_or(Duration::from_secs(10)),
+            server_pid: self.server_pid,
+            is_json: self.is_json,
+        };
+        options.check()?;
+        Ok(options)
+    }
+}
+
+impl Options {
+    /// What is right only together.
+    fn check(&self) -> Result<(), String> {
+        if self.size > SIZE_BYTES_MAX {
+            return Err(format!("--size: {} is out of range, give at most {SIZE_BYTES_MAX}", self.size));
+        }
+        if self.kind != Kind::Chat {
+            return Ok(());
+        }
+        if self.size < super::chat_text::SIZE_MIN {
+            return Err(format!("--size: a message of the chat has at least {} bytes", super::chat_text::SIZE_MIN));
+        }
+        if self.connections < 2 {
+            return Err("--connections: a chat has at least 2 members".to_owned());
+        }
+        if self.senders > self.connections {
+            return Err(format!("--senders: {} of {} members cannot send", self.senders, self.connections));
+        }
+        // For each of them the next message is known, in 4 bytes.
+        if self.senders.saturating_mul(self.connections) > PAIRS_MAX {
+            return Err(format!("--senders: at most {} of {} members", PAIRS_MAX / self.connections, self.connections));
+        }
+        Ok(())
+    }
+}
+
+fn parse_count(value: &str, max: usize) -> Result<usize, String> {
+    match value.parse::<usize>() {
+        Ok(count) if (1..=max).contains(&count) && is_number(value) => Ok(count),
+        _ => Err(format!("'{value}' is no number from 1 to {max}")),
+    }
+}
+
+/// Seconds with or without a fraction; no sign, no exponent.
+fn parse_seconds(value: &str) -> Result<Duration, String> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+    let is_decimal = is_number(whole) && is_number(fraction) && !fraction.is_empty();
+    let duration = whole.parse::<u64>().ok().filter(|_| is_decimal).and_then(|whole| {
+        let nanos = format!("{fraction:0<9}")[..9].parse::<u32>().ok()?;
+        Some(Duration::new(whole, nanos))
+    });
+    match duration {
+        Some(duration) if (SECONDS_MIN..=SECONDS_MAX).contains(&duration) => Ok(duration),
+        _ => Err(format!("'{value}' is no number of seconds from 0.001 to 86400, such as 10 or 2.5")),
+    }
+}
+
+fn parse_address(value: &str) -> Result<IpAddr, String> {
+    value.parse().map_err(|_| format!("'{value}' is no IP address such as 127.0.0.2"))
+}
+
+const FLAGS_WITH_VALUE: [&str; 10] = [
+    "connections",
+    "size",
+    "in-flight",
+    "seconds",
+    "warmup",
+    "rate",
+    "senders",
+    "source",
+    "connect-timeout",
+    "server-pid",
+];
+
+/// As many as 250 source addresses have.
+const CONNECTIONS_MAX: usize = 5_000_000;
+const IN_FLIGHT_MAX: usize = 100_000;
+const RATE_MAX: usize = 1_000_000_000;
+const SECONDS_MIN: Duration = Duration::from_millis(1);
+const SECONDS_MAX: Duration = Duration::from_secs(86_400);
+const SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
+const PAIRS_MAX: usize = 1 << 26;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(args: &[&str]) -> Options {
+        parse(args.iter().map(OsString::from)).unwrap().expect("it is no call for help")
+    }
+
+    #[test]
+    fn without_flags_the_documented_defaults_hold() {
+        let echo = options(&["ws://localhost:1/"]);
+        assert_eq!((echo.kind, echo.connections, echo.size, echo.in_flight), (Kind::Echo, 64, 64, 16));
+        assert_eq!((echo.duration, echo.warmup), (Duration::from_secs(3), Duration::from_millis(500)));
+        assert!(!echo.is_text && !echo.is_json && echo.rate.is_none() && echo.server_pid.is_none());
+        let chat = options(&["ws://localhost:1/", "chat", "--rate", "10"]);
+        assert!(chat.is_text && chat.senders == 1 && chat.in_flight == 1000);
+    }
+
+    #[test]
+    fn each_flag_sets_what_it_names() {
+        let line = "--connections 2000 ws://localhost:1/ --size=1KiB chat --in-flight 3 --seconds 2.5 --warmup 1s --rate 7 \
+            --senders 5 --source 127.0.0.2 --source 127.0.0.3 --connect-timeout 1m --server-pid 42 --json --text";
+        let given = options(&line.split_whitespace().collect::<Vec<_>>());
+        assert_eq!((given.kind, given.connections, given.size, given.in_flight), (Kind::Chat, 2000, 1024, 3));
+        assert_eq!((given.duration, given.warmup), (Duration::from_millis(2500), Duration::from_secs(1)));
+        assert_eq!((given.rate, given.senders, given.server_pid), (Some(7.0), 5, Some(42)));
+        assert_eq!(given.sources, ["127.0.0.2", "127.0.0.3"].map(|source| source.parse::<IpAddr>().unwrap()));
+        assert!(given.connect_timeout == Duration::from_secs(60) && given.is_json && given.is_text);
+        assert_eq!(options(&["ws://a", "--size", "0"]).size, 0);
+        for (value, nanos) in [("10", 10_000_000_000), ("0.05", 50_000_000), ("1.0000000019", 1_000_000_001)] {
+            assert_eq!(options(&["ws://a", "--seconds", value]).duration, Duration::from_nanos(nanos), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        for (line, names) in [
+            ("", &["URL", "ws://"][..]),
+            ("localhost:1", &["'localhost:1'", "ws://"]),
+            ("wss://a/", &["'wss://a/'", "TLS"]),
+            ("ws://a/ flood", &["'flood'", "echo, chat, churn or idle"]),
+            ("ws://a/ echo chat", &["'chat'", "--help"]),
+            ("ws://a/ -n", &["-n", "--help"]),
+            ("ws://a/ --rooms 3", &["--rooms", "--help"]),
+            ("ws://a/ --connections", &["--connections", "missing"]),
+            ("ws://a/ --connections 0", &["--connections", "'0'", "1 to"]),
+            ("ws://a/ --connections +1", &["--connections", "'+1'"]),
+            ("ws://a/ --size 1KB", &["--size", "'1KB'", "KiB"]),
+            ("ws://a/ --size 1GiB", &["--size", "out of range"]),
+            ("ws://a/ --in-flight many", &["--in-flight", "'many'"]),
+            ("ws://a/ --seconds 3s", &["--seconds", "'3s'", "2.5"]),
+            ("ws://a/ --seconds 1e3", &["--seconds", "'1e3'"]),
+            ("ws://a/ --seconds 0", &["--seconds", "'0'"]),
+            ("ws://a/ --seconds inf", &["--seconds", "'inf'"]),
+            ("ws://a/ --seconds 1.", &["--seconds", "'1.'"]),
+            ("ws://a/ --seconds 1.5.5", &["--seconds", "'1.5.5'"]),
+            ("ws://a/ --seconds 0.0009", &["--seconds", "'0.0009'"]),
+            ("ws://a/ --seconds 86400.1", &["--seconds", "86400"]),
+            ("ws://a/ --warmup 1", &["--warmup", "'1'", "30s"]),
+            ("ws://a/ --rate 0", &["--rate", "'0'"]),
+            ("ws://a/ --source localhost", &["--source", "'localhost'", "127.0.0.2"]),
+            ("ws://a/ --server-pid me", &["--server-pid", "'me'"]),
+            ("ws://a/ --senders 2", &["--senders", "echo"]),
+            ("ws://a/ idle --rate 2", &["--rate", "idle"]),
+            ("ws://a/ churn --in-flight 2", &["--in-flight", "churn"]),
+            ("ws://a/ chat --size 20", &["--size", "at least"]),
+            ("ws://a/ chat --connections 1", &["--connections", "2 members"]),
+            ("ws://a/ chat --connections 3 --senders 4", &["--senders", "4 of 3"]),
+            ("ws://a/ chat --connections 100000 --senders 1000", &["--senders", "at most 671"]),
+        ] {
+            let error = parse(line.split_whitespace().map(OsString::from)).expect_err(line);
+            assert!(names.iter().all(|name| error.contains(name)) && !error.contains('\n'), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_each_flag() {
+        assert!(parse([OsString::from("--help")]).unwrap().is_none());
+        let flags = FLAGS_WITH_VALUE.iter().chain(&["text", "json", "help"]);
+        assert!(flags.clone().all(|flag| HELP.contains(&format!("  --{flag} "))));
+        assert_eq!(HELP.matches("\n  --").count(), flags.count());
+    }
+}
