@@ -4,12 +4,15 @@
 //! second, each of memory that is no longer in the processor's cache. So what one connection has emptied the next one
 //! fills: the last one in is the first one out.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
+use std::time::Instant;
 
 use super::frame::SharedFrame;
 use super::limits::{ADVANCE_BYTES_MAX, Limits, ROOM_BYTES_MIN, SPARE_PAYLOAD_BYTES_MAX};
+use super::moment::{Epoch, Moment};
 
 /// The bounds of each connection, and the buffers that none of them needs now.
 ///
@@ -21,8 +24,10 @@ use super::limits::{ADVANCE_BYTES_MAX, Limits, ROOM_BYTES_MIN, SPARE_PAYLOAD_BYT
 /// ```
 pub struct Commons {
     limits: Limits,
+    /// The time of the first connection.
+    epoch: OnceCell<Epoch>,
     /// Empty buffers for small frames.
-    buffers: RefCell<Vec<Vec<u8>>>,
+    buffers: RefCell<Vec<Buffer>>,
     /// Buffers of long messages. All bytes up to their length can be written over.
     payloads: RefCell<Vec<Vec<u8>>>,
     spare_payload_bytes: Cell<usize>,
@@ -31,6 +36,39 @@ pub struct Commons {
     advance_bytes_max: usize,
     room_bytes_min: usize,
     joined: RefCell<Option<Joined>>,
+}
+
+/// Bytes that are held by one pointer: a queue is a part of every connection, and most are empty.
+#[derive(Debug)]
+pub(super) struct Buffer(Box<Bytes>);
+
+#[derive(Debug)]
+struct Bytes(Vec<u8>);
+
+impl Buffer {
+    pub(super) fn new(bytes: Vec<u8>) -> Buffer {
+        Buffer(Box::new(Bytes(bytes)))
+    }
+
+    pub(super) fn into_vec(self) -> Vec<u8> {
+        self.0.0
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Vec<u8>;
+
+    #[inline]
+    fn deref(&self) -> &Vec<u8> {
+        &self.0.0
+    }
+}
+
+impl DerefMut for Buffer {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0.0
+    }
 }
 
 /// Two frames of which the second followed the first, and both as one.
@@ -53,6 +91,7 @@ impl Commons {
     pub fn with_lending(limits: Limits, advance_bytes_max: usize, room_bytes_min: usize) -> Rc<Commons> {
         Rc::new(Commons {
             limits,
+            epoch: OnceCell::new(),
             buffers: RefCell::default(),
             payloads: RefCell::default(),
             spare_payload_bytes: Cell::new(0),
@@ -71,7 +110,7 @@ impl Commons {
 
     /// Heap bytes of the buffers that nobody needs now, about.
     pub fn spare_bytes(&self) -> usize {
-        let buffers: usize = self.buffers.borrow().iter().map(Vec::capacity).sum();
+        let buffers: usize = self.buffers.borrow().iter().map(|buffer| buffer.capacity()).sum();
         buffers + self.spare_payload_bytes.get()
     }
 
@@ -88,17 +127,29 @@ impl Commons {
         self.joined.take();
     }
 
+    /// From when its connections count their deadlines.
+    #[inline]
+    pub(super) fn epoch(&self, now: Instant) -> Epoch {
+        *self.epoch.get_or_init(|| Epoch::new(now))
+    }
+
+    /// The time of a deadline.
+    #[inline]
+    pub(super) fn instant(&self, moment: Moment) -> Instant {
+        self.epoch.get().expect("whoever has a deadline has asked for the epoch").instant(moment)
+    }
+
     // ---- send queues
 
     /// An empty buffer, of those that were used the one that was used last.
     #[inline]
-    pub(super) fn take_buffer(&self) -> Vec<u8> {
-        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(SPARE_BUFFER_BYTES_MIN))
+    pub(super) fn take_buffer(&self) -> Buffer {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Buffer::new(Vec::with_capacity(SPARE_BUFFER_BYTES_MIN)))
     }
 
     /// Keeps a buffer that nobody needs any more.
     #[inline]
-    pub(super) fn give_back_buffer(&self, mut buffer: Vec<u8>) {
+    pub(super) fn give_back_buffer(&self, mut buffer: Buffer) {
         let mut buffers = self.buffers.borrow_mut();
         if buffers.len() < SPARE_BUFFERS_MAX && buffer.capacity() <= SPARE_BUFFER_BYTES_MAX {
             buffer.clear();
@@ -239,8 +290,8 @@ mod tests {
         for _ in 0..1000 {
             commons.give_back_payload(vec![0; 1024 * 1024]);
             commons.give_back_payload(vec![0; 1024]);
-            commons.give_back_buffer(vec![0; SPARE_BUFFER_BYTES_MAX]);
-            commons.give_back_buffer(vec![0; SPARE_BUFFER_BYTES_MAX + 1]);
+            commons.give_back_buffer(Buffer::new(vec![0; SPARE_BUFFER_BYTES_MAX]));
+            commons.give_back_buffer(Buffer::new(vec![0; SPARE_BUFFER_BYTES_MAX + 1]));
         }
         assert_eq!(commons.spare_bytes(), SPARE_PAYLOAD_BYTES_MAX + SPARE_BUFFERS_MAX * SPARE_BUFFER_BYTES_MAX);
     }

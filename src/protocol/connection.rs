@@ -26,6 +26,7 @@ use super::handshake::{OpeningHandshake, Request, encode_rejection};
 use super::input::Input;
 use super::limits::deadline;
 use super::message::{Assembled, ControlFrame, Message, MessageAssembler};
+use super::moment::Moment;
 use super::send_queue::SendQueue;
 
 /// One connection, without its socket. The methods come in four kinds:
@@ -71,7 +72,7 @@ pub struct Connection {
     is_ping_hastened: bool,
     unanswered_pings: u8,
     /// The end of the time for the opening handshake, the next ping, or the end of the time for closing: by state.
-    deadline: Instant,
+    deadline: Moment,
     /// While the request head is awaited.
     opening: Option<Box<OpeningHandshake>>,
     decoder: FrameDecoder,
@@ -125,7 +126,7 @@ impl Connection {
             is_aborted: false,
             is_ping_hastened: false,
             unanswered_pings: 0,
-            deadline: deadline(now, commons.limits().handshake_timeout),
+            deadline: commons.epoch(now).moment(deadline(now, commons.limits().handshake_timeout)),
             opening: Some(Box::default()),
             decoder: FrameDecoder::new(),
             assembler: MessageAssembler::default(),
@@ -299,8 +300,16 @@ impl Connection {
     fn begin_closing(&mut self, end: End, now: Instant) {
         if self.end.is_none() {
             self.end = Some(Box::new(end));
-            self.deadline = deadline(now, self.commons.limits().close_timeout);
+            self.set_deadline(now, self.commons.limits().close_timeout);
         }
+    }
+
+    fn set_deadline(&mut self, now: Instant, wait: Duration) {
+        self.deadline = self.commons.epoch(now).moment(deadline(now, wait));
+    }
+
+    fn deadline(&self) -> Instant {
+        self.commons.instant(self.deadline)
     }
 
     // ---- commands
@@ -314,7 +323,7 @@ impl Connection {
         assert!(self.state == State::Connecting && self.opening.is_none(), "no request waits for its answer");
         self.queue.push_response(request.encode_accept(subprotocol));
         self.state = State::Open;
-        self.deadline = deadline(now, self.commons.limits().ping_interval);
+        self.set_deadline(now, self.commons.limits().ping_interval);
     }
 
     /// Refuses the request: an HTTP response, and the end (§4.2.2). Nothing that follows it is looked at.
@@ -413,7 +422,7 @@ impl Connection {
             State::Open => Timer::Ping,
             State::CloseSent | State::Closed => Timer::Close,
         };
-        (!self.is_done()).then_some((timer, self.deadline))
+        (!self.is_done()).then(|| (timer, self.deadline()))
     }
 
     /// The next ping comes after `wait` if that is sooner, and those after it at the interval again. For a server that
@@ -421,7 +430,7 @@ impl Connection {
     /// [`accept`](Connection::accept). Without effect if the connection is not open.
     pub fn hasten_ping(&mut self, wait: Duration, now: Instant) {
         if self.state == State::Open {
-            self.deadline = self.deadline.min(deadline(now, wait));
+            self.set_deadline(now, wait.min(self.deadline().saturating_duration_since(now)));
             self.is_ping_hastened = true;
         }
     }
@@ -446,7 +455,7 @@ impl Connection {
         if self.slow_deadline().is_some_and(|deadline| deadline <= now) {
             self.give_up(End::SlowReader, now);
         }
-        if self.is_aborted || now < self.deadline {
+        if self.is_aborted || now < self.deadline() {
             return;
         }
         match self.state {
@@ -464,7 +473,7 @@ impl Connection {
     fn tick(&mut self, now: Instant) {
         // A tick that comes later than a whole interval shows that the server itself stood still (suspended,
         // starved): what the peers sent meanwhile may not have been read yet, so nobody is dropped this time.
-        let is_late = now.duration_since(self.deadline) > self.commons.limits().ping_interval;
+        let is_late = now.duration_since(self.deadline()) > self.commons.limits().ping_interval;
         if self.unanswered_pings >= self.commons.limits().ping_misses_max && !is_late {
             self.give_up(End::HeartbeatTimeout, now);
             return;
@@ -472,6 +481,6 @@ impl Connection {
         self.queue.push_control(Opcode::Ping, &[], &self.commons);
         self.unanswered_pings = self.unanswered_pings.saturating_add(1);
         self.is_ping_hastened = false;
-        self.deadline = deadline(now, self.commons.limits().ping_interval);
+        self.set_deadline(now, self.commons.limits().ping_interval);
     }
 }

@@ -337,8 +337,12 @@ fn parse_spilled(
 /// A whole frame (or several), encoded once and shared by all who receive it.
 #[derive(Debug, Clone)]
 pub struct SharedFrame {
-    bytes: Rc<[u8]>,
+    bytes: Rc<FrameBytes>,
 }
+
+/// One pointer to them is enough, since they lie behind another one.
+#[derive(Debug)]
+struct FrameBytes(Vec<u8>);
 
 impl SharedFrame {
     /// A text message in one frame.
@@ -353,7 +357,7 @@ impl SharedFrame {
 
     /// Header and payload, as they go over the wire.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes.0
     }
 
     /// Whether it is the same one, not only one of the same content.
@@ -368,14 +372,14 @@ impl SharedFrame {
 
     /// Both frames, one after the other.
     pub(super) fn followed_by(&self, next: &SharedFrame) -> SharedFrame {
-        SharedFrame { bytes: [self.as_bytes(), next.as_bytes()].concat().into() }
+        SharedFrame { bytes: Rc::new(FrameBytes([self.as_bytes(), next.as_bytes()].concat())) }
     }
 
     fn encode(opcode: Opcode, payload: &[u8]) -> SharedFrame {
         let mut bytes = Vec::with_capacity(header_len(payload.len() as u64) + payload.len());
         FrameHeader::of_server(opcode, payload.len()).encode(&mut bytes);
         bytes.extend_from_slice(payload);
-        SharedFrame { bytes: bytes.into() }
+        SharedFrame { bytes: Rc::new(FrameBytes(bytes)) }
     }
 }
 

@@ -78,8 +78,14 @@ pub enum Assembled<'b> {
 /// [`push`](MessageAssembler::push) with each chunk. Between messages it owns no memory.
 #[derive(Debug, Default)]
 pub struct MessageAssembler {
-    message: Option<Box<PartialMessage>>,
-    control: Option<Box<PartialControl>>,
+    partial: Option<Box<Partial>>,
+}
+
+/// What is not whole: one message and one control frame can be so at the same time.
+#[derive(Debug, Default)]
+struct Partial {
+    message: Option<PartialMessage>,
+    control: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
@@ -94,12 +100,6 @@ enum PartialPayload {
     Binary(PayloadBuffer),
 }
 
-/// A control frame that was cut. One cut message and one cut control frame can wait at the same time.
-#[derive(Debug, Default)]
-struct PartialControl {
-    payload: Vec<u8>,
-}
-
 impl MessageAssembler {
     /// Checks the header of the next frame against the rules of §5.4 and the bounds of a message.
     ///
@@ -110,7 +110,8 @@ impl MessageAssembler {
         if header.opcode.is_control() {
             return Ok(()); // §5.4: control frames MAY be injected in the middle of a fragmented message
         }
-        let received = match (&mut self.message, header.opcode) {
+        let message = self.partial.as_mut().and_then(|partial| partial.message.as_mut());
+        let received = match (message, header.opcode) {
             (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
             (Some(message), Opcode::Continuation) => {
                 if message.frames == limits.message_frames_max {
@@ -144,14 +145,15 @@ impl MessageAssembler {
         if header.opcode.is_control() {
             return Ok(self.push_control(header.opcode, bytes, is_whole_frame, is_last).map(Assembled::Control));
         }
-        if is_whole_frame && header.fin && self.message.is_none() {
+        if is_whole_frame && header.fin && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
             let message = match header.opcode {
                 Opcode::Text => Message::text(str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)?),
                 _ => Message::binary(bytes),
             };
             return Ok(Some(Assembled::Message(message)));
         }
-        let message = self.message.get_or_insert_with(|| Box::new(PartialMessage::new(header.opcode)));
+        let partial = self.partial.get_or_insert_default();
+        let message = partial.message.get_or_insert_with(|| PartialMessage::new(header.opcode));
         message.payload.append(bytes)?;
         if !(is_last && header.fin) {
             return Ok(None);
@@ -162,7 +164,7 @@ impl MessageAssembler {
     /// Room for the next `left` bytes of a long binary message that has begun, to be read straight into; `None` where
     /// that does not pay or is too much.
     pub(super) fn room(&mut self, left: u64, commons: &Rc<Commons>) -> Option<&mut [u8]> {
-        match &mut self.message.as_mut()?.payload {
+        match &mut self.partial.as_mut()?.message.as_mut()?.payload {
             PartialPayload::Binary(payload) => payload.room(usize::try_from(left).ok()?, commons),
             PartialPayload::Text { .. } => None, // it is checked and copied piece by piece
         }
@@ -173,7 +175,8 @@ impl MessageAssembler {
     /// # Panics
     /// If there was no room for them: a bug of the caller.
     pub(super) fn fill(&mut self, count: usize) -> &mut [u8] {
-        match self.message.as_mut().map(|message| &mut message.payload) {
+        let message = self.partial.as_mut().and_then(|partial| partial.message.as_mut());
+        match message.map(|message| &mut message.payload) {
             Some(PartialPayload::Binary(payload)) => payload.fill(count),
             _ => panic!("no room was given: a bug"),
         }
@@ -181,14 +184,24 @@ impl MessageAssembler {
 
     /// The message, once its last frame is whole.
     pub(super) fn finish(&mut self) -> Result<Message<'static>, ProtocolError> {
-        self.message.take().expect("a frame of it has come: a bug").payload.finish()
+        let message = self.partial.as_mut().and_then(|partial| partial.message.take());
+        self.drop_if_whole();
+        message.expect("a frame of it has come").payload.finish()
     }
 
     /// Heap bytes that it owns.
     pub(super) fn held_bytes(&self) -> usize {
-        let message = self.message.as_ref().map_or(0, |message| size_of_val(&**message) + message.payload.capacity());
-        let control = self.control.as_ref().map_or(0, |control| size_of_val(&**control) + control.payload.capacity());
-        message + control
+        self.partial.as_ref().map_or(0, |partial| {
+            let message = partial.message.as_ref().map_or(0, |message| message.payload.capacity());
+            size_of::<Partial>() + message + partial.control.as_ref().map_or(0, Vec::capacity)
+        })
+    }
+
+    /// Between messages nothing is owned.
+    fn drop_if_whole(&mut self) {
+        if self.partial.as_ref().is_some_and(|partial| partial.message.is_none() && partial.control.is_none()) {
+            self.partial = None;
+        }
     }
 
     fn push_control<'b>(
@@ -202,13 +215,16 @@ impl MessageAssembler {
             Cow::Borrowed(&*bytes)
         } else {
             // §5.5: the header was checked, so that at most 125 bytes come.
-            let control = self.control.get_or_insert_default();
-            control.payload.extend_from_slice(bytes);
-            assert!(control.payload.len() <= CONTROL_PAYLOAD_BYTES_MAX, "more than its header announced");
+            let partial = self.partial.get_or_insert_default();
+            let payload = partial.control.get_or_insert_default();
+            payload.extend_from_slice(bytes);
+            assert!(payload.len() <= CONTROL_PAYLOAD_BYTES_MAX, "more than its header announced");
             if !is_last {
                 return None;
             }
-            Cow::Owned(self.control.take()?.payload)
+            let payload = partial.control.take()?;
+            self.drop_if_whole();
+            Cow::Owned(payload)
         };
         Some(match opcode {
             Opcode::Close => ControlFrame::Close(payload),

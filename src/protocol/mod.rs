@@ -38,6 +38,7 @@ pub mod input;
 pub mod limits;
 pub mod mask;
 pub mod message;
+pub(crate) mod moment;
 mod payload_buffer;
 mod segments;
 pub mod send_queue;

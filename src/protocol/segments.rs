@@ -4,7 +4,7 @@
 use std::collections::{VecDeque, vec_deque};
 use std::time::Instant;
 
-use super::commons::Commons;
+use super::commons::{Buffer, Commons};
 use super::frame::{FrameHeader, SharedFrame};
 use super::frame_row::{drop_sent_frames, frame_end};
 
@@ -87,7 +87,7 @@ impl Segments {
     pub(super) fn give_back(self, commons: &Commons) {
         for segment in self.segments {
             match segment {
-                Segment::Corked(frames) | Segment::Control(frames) => commons.give_back_buffer(frames),
+                Segment::Corked(frames) | Segment::Control(frames) => commons.give_back_buffer(Buffer::new(frames)),
                 Segment::Owned(frame) => commons.give_back_payload(frame.payload),
                 _ => {}
             }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::commons::Commons;
+use super::commons::{Buffer, Commons};
 use super::frame::{FrameHeader, Opcode, SharedFrame, header_len};
 use super::frame_row::{drop_frames, drop_sent_frames, frame_end};
 use super::limits::CONTROL_QUEUE_BYTES_MAX;
@@ -26,9 +26,9 @@ enum Waiting {
     #[default]
     Nothing,
     /// Small frames, whole, one after the other. No socket has been asked to take them.
-    Corked(Vec<u8>),
+    Corked(Buffer),
     /// The same, but only pings and pongs.
-    Control(Vec<u8>),
+    Control(Buffer),
     /// What a broadcast leaves with each of its receivers. No socket has been asked to take it.
     Shared(SharedFrame),
     /// Everything else.
@@ -266,8 +266,8 @@ impl SendQueue {
         if !matches!(self.waiting, Waiting::Segments(_)) {
             let mut segments = Box::<Segments>::default();
             match std::mem::take(&mut self.waiting) {
-                Waiting::Corked(frames) => segments.push_whole(Segment::Corked(frames)),
-                Waiting::Control(frames) => segments.push_whole(Segment::Control(frames)),
+                Waiting::Corked(frames) => segments.push_whole(Segment::Corked(frames.into_vec())),
+                Waiting::Control(frames) => segments.push_whole(Segment::Control(frames.into_vec())),
                 Waiting::Shared(frame) => segments.push_shared(&frame),
                 Waiting::Nothing | Waiting::Segments(_) => {}
             }

@@ -67,10 +67,10 @@ impl<A: App, N: Net> Server<A, N> {
             connection.reject(HandshakeError::Overloaded, now);
             self.refused += 1;
         }
+        let key = self.peers.next_key();
         let peer = self.peers.insert(transport, connection, address);
         peer.is_refused = is_full;
-        log::debug!("accepted id={} addr={address}", peer.id);
-        let key = peer.id.key as usize;
+        log::debug!("accepted id={} addr={address}", peer.serial);
         self.peers.mark_dirty(key);
         self.arm(key);
     }

@@ -14,8 +14,8 @@ pub(crate) fn opened<T>(peer: &Peer<T>, request: &Request, subprotocol: Option<&
     let origin = request.header("origin").first().map(|value| String::from_utf8_lossy(value).into_owned());
     log::info!(
         "opened id={} addr={} target=\"{}\"{}{}",
-        peer.id,
-        peer.address,
+        peer.serial,
+        peer.address(),
         Escaped(request.target()),
         Optional(" origin=", origin.as_deref().map(Escaped).map(Quoted)),
         Optional(" subprotocol=", subprotocol),
@@ -23,7 +23,7 @@ pub(crate) fn opened<T>(peer: &Peer<T>, request: &Request, subprotocol: Option<&
 }
 
 /// The end of a connection: `closed` if it was open, `refused` if it never was.
-pub(crate) fn ended<T>(peer: &Peer<T>, now: Instant) {
+pub(crate) fn ended<T>(peer: &Peer<T>, age: Duration, notes: Option<&Notes>) {
     let Some(end) = peer.connection.end() else { return };
     let verb = if peer.is_open { "closed" } else { "refused" };
     let status = match end {
@@ -34,18 +34,18 @@ pub(crate) fn ended<T>(peer: &Peer<T>, now: Instant) {
         End::Refused(_) | End::Failed(_) | End::SlowReader | End::QueueFull => Some(Quoted(end)),
         _ => None,
     };
-    let left_out = peer.notes.as_ref().map(|notes| notes.left_out).filter(|&count| count > 0);
+    let left_out = notes.map(|notes| notes.left_out).filter(|&count| count > 0);
     let Traffic { messages_in, messages_out, bytes_in, bytes_out } = peer.traffic;
     log::info!(
         "{verb} id={} addr={} reason={}{}{}{} seconds={:.3} messages_in={messages_in} messages_out={messages_out} \
          bytes_in={bytes_in} bytes_out={bytes_out}{}",
-        peer.id,
-        peer.address,
+        peer.serial,
+        peer.address(),
         end.word(),
         Optional(" status=", status),
         Optional(" code=", end.close_code()),
         Optional(" detail=", detail),
-        now.duration_since(peer.since).as_secs_f64(),
+        age.as_secs_f64(),
         Optional(" notes_left_out=", left_out),
     );
 }

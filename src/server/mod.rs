@@ -154,8 +154,8 @@ impl<A: App, N: Net> Server<A, N> {
             unread_bytes: 0,
             flushing: new_list(),
             done: new_list(),
-            timers: Timers::new(),
-            slow_timers: Timers::new(),
+            timers: Timers::new(now),
+            slow_timers: Timers::new(now),
             refused: 0,
             stops: 0,
             is_stopping: false,
@@ -390,13 +390,10 @@ impl<A: App, N: Net> Server<A, N> {
         is_done
     }
 
-    /// Tells the application of an end, once, and the log, once all that will go out is out.
+    /// Tells the application of an end, once, and the log.
     fn tell_end(&mut self, key: usize, now: Instant) {
+        self.peers.log_end(key, now);
         let Some(peer) = self.peers.get_mut(key) else { return };
-        if !peer.is_logged && (peer.connection.queued_bytes() == 0 || peer.connection.is_done()) {
-            peer.is_logged = true;
-            journal::ended(peer, now);
-        }
         if peer.is_ended {
             return;
         }
@@ -404,7 +401,7 @@ impl<A: App, N: Net> Server<A, N> {
         if peer.is_open
             && let Some(&end) = peer.connection.end()
         {
-            let id = peer.id;
+            let id = peer.id(key);
             self.app.on_close(id, &end, &mut self.peers);
         }
     }

@@ -1,8 +1,9 @@
 //! One peer, and all of them by their key.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -10,7 +11,8 @@ use slab::Slab;
 use super::app::{ConnId, Outbox};
 use super::journal::{self, Notes};
 use super::net::Transport;
-use super::shrink::{Extent, is_too_large, new_list, shrink_list};
+use super::shrink::{Extent, is_too_large, new_list, shrink_list, shrink_map};
+use crate::protocol::moment::{Epoch, Moment};
 use crate::protocol::{CloseCode, Connection, Message, SharedFrame, State};
 
 /// A transport, the connection that runs over it, and what the loop has to remember of both.
@@ -25,13 +27,12 @@ use crate::protocol::{CloseCode, Connection, Message, SharedFrame, State};
 pub(crate) struct Peer<T> {
     pub(crate) transport: T,
     pub(crate) connection: Connection,
-    pub(crate) id: ConnId,
-    pub(crate) address: SocketAddr,
-    pub(crate) since: Instant,
+    pub(crate) serial: u32,
+    address: Address,
+    since: Moment,
     pub(crate) traffic: Traffic,
     /// Bytes that were read and not yet processed, since the peer used up its share of a turn.
     pub(crate) unread: Option<Box<Unread>>,
-    pub(crate) notes: Option<Box<Notes>>,
     /// The application knows it: `on_open` was called.
     pub(crate) is_open: bool,
     /// The application knows its end. From then on nothing more is sent to it.
@@ -72,6 +73,39 @@ pub(crate) struct Unread {
     pub(crate) bytes: Vec<u8>,
     /// So many of them are processed.
     pub(crate) start: usize,
+}
+
+/// A socket address in 18 bytes instead of 32. It loses the zone of an IPv6 address, which nobody looks at.
+#[derive(Debug, Clone, Copy)]
+struct Address {
+    ip: [u8; 16],
+    port: [u8; 2],
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Address { ip: ip.octets(), port: address.port().to_be_bytes() }
+    }
+}
+
+impl Address {
+    fn to_socket_addr(self) -> SocketAddr {
+        SocketAddr::new(Ipv6Addr::from(self.ip).to_canonical(), u16::from_be_bytes(self.port))
+    }
+}
+
+impl<T> Peer<T> {
+    pub(crate) fn id(&self, key: usize) -> ConnId {
+        ConnId { key: key as u32, serial: self.serial }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.to_socket_addr()
+    }
 }
 
 impl<T: Transport> Peer<T> {
@@ -177,13 +211,25 @@ pub(crate) struct Peers<T> {
     dirty: Vec<u32>,
     now: Instant,
     next_serial: u32,
+    epoch: Epoch,
+    /// About whom something was noted, by serial.
+    notes: HashMap<u32, Notes>,
     /// Messages that the application sent in this turn, each receiver counted.
     deliveries: usize,
 }
 
 impl<T: Transport> Peers<T> {
     pub(crate) fn new(now: Instant) -> Peers<T> {
-        Peers { slab: Slab::new(), extent: Extent::new(), dirty: new_list(), now, next_serial: 1, deliveries: 0 }
+        Peers {
+            slab: Slab::new(),
+            extent: Extent::new(),
+            dirty: new_list(),
+            now,
+            next_serial: 1,
+            epoch: Epoch::new(now),
+            notes: HashMap::new(),
+            deliveries: 0,
+        }
     }
 
     /// Begins a turn.
@@ -209,18 +255,17 @@ impl<T: Transport> Peers<T> {
 
     pub(crate) fn insert(&mut self, transport: T, connection: Connection, address: SocketAddr) -> &mut Peer<T> {
         let key = self.slab.vacant_key();
-        let id = ConnId { key: key as u32, serial: self.next_serial };
-        self.next_serial = self.next_serial.checked_add(1).unwrap_or(1);
-        self.extent.add(id.key);
+        let serial = self.next_serial;
+        self.next_serial = serial.checked_add(1).unwrap_or(1);
+        self.extent.add(key as u32);
         self.slab.insert(Peer {
             transport,
             connection,
-            id,
-            address,
-            since: self.now,
+            serial,
+            address: address.into(),
+            since: self.epoch.moment(self.now),
             traffic: Traffic::default(),
             unread: None,
-            notes: None,
             is_open: false,
             is_ended: false,
             is_logged: false,
@@ -243,7 +288,12 @@ impl<T: Transport> Peers<T> {
 
     pub(crate) fn remove(&mut self, key: usize) -> Peer<T> {
         self.extent.remove(key as u32);
-        self.slab.remove(key)
+        let peer = self.slab.remove(key);
+        if !self.notes.is_empty() {
+            self.notes.remove(&peer.serial);
+            shrink_map(&mut self.notes);
+        }
+        peer
     }
 
     /// After a crowd has gone: gives back its room, and returns whether it did. A peer that stays keeps the room of all
@@ -255,6 +305,16 @@ impl<T: Transport> Peers<T> {
             shrink_list(&mut self.dirty);
         }
         is_too_large
+    }
+
+    /// The last line of the log about a peer, once: when all that will go out is out.
+    pub(crate) fn log_end(&mut self, key: usize, now: Instant) {
+        let Some(peer) = self.slab.get_mut(key) else { return };
+        if !peer.is_logged && (peer.connection.queued_bytes() == 0 || peer.connection.is_done()) {
+            peer.is_logged = true;
+            let age = now.saturating_duration_since(self.epoch.instant(peer.since));
+            journal::ended(peer, age, self.notes.get(&peer.serial));
+        }
     }
 
     pub(crate) fn keys(&self) -> Vec<usize> {
@@ -302,7 +362,7 @@ impl<T: Transport> Peers<T> {
     /// The peer, if the application has not been told of its end.
     #[inline]
     fn peer(&mut self, id: ConnId) -> Option<&mut Peer<T>> {
-        self.slab.get_mut(id.key as usize).filter(|peer| peer.id == id && !peer.is_ended)
+        self.slab.get_mut(id.key as usize).filter(|peer| peer.serial == id.serial && !peer.is_ended)
     }
 }
 
@@ -335,10 +395,10 @@ impl<T: Transport> Outbox for Peers<T> {
     fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn fmt::Display) {
         let now = self.now;
         let Some(peer) = self.peer(about) else { return };
-        let (id, address) = (peer.id, peer.address);
-        let notes = peer.notes.get_or_insert_default();
+        let address = peer.address();
+        let notes = self.notes.entry(about.serial).or_default();
         if let Some(left_out) = notes.admit(now, NOTE_INTERVAL) {
-            journal::note(id, address, what, detail, left_out);
+            journal::note(about, address, what, detail, left_out);
         }
     }
 
@@ -362,3 +422,23 @@ const SLICES_PER_WRITE: usize = 64;
 
 /// The least time between two log lines about the same peer's mistakes.
 const NOTE_INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_small() {
+        // Each connection takes this as long as it is open, and 17 bytes for its deadline. A transport is a descriptor.
+        assert!(size_of::<Peer<u32>>() <= 176, "{} bytes", size_of::<Peer<u32>>());
+    }
+
+    #[test]
+    fn an_address_is_the_one_that_it_was_made_of() {
+        for text in ["127.0.0.1:80", "[::1]:65535", "[2001:db8::7]:1", "0.0.0.0:0"] {
+            let address: SocketAddr = text.parse().unwrap();
+            let Address { ip, port } = address.into();
+            assert_eq!((Address { ip, port }).to_socket_addr(), address);
+        }
+    }
+}

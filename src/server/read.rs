@@ -124,7 +124,7 @@ impl<A: App, N: Net> Server<A, N> {
         peer.can_read = count == size || peer.is_read_closed;
         if let Some(Event::Message(message)) = peer.connection.poll_payload(count) {
             peer.traffic.messages_in += 1;
-            let id = peer.id;
+            let id = peer.id(key);
             self.app.on_message(id, message, &mut self.peers);
         }
         Some(count)
@@ -164,7 +164,7 @@ impl<A: App, N: Net> Server<A, N> {
                 None => break,
                 Some(Event::Message(message)) => {
                     peer.traffic.messages_in += 1;
-                    let id = peer.id;
+                    let id = peer.id(key);
                     self.app.on_message(id, message, &mut self.peers);
                 }
                 Some(Event::Request(request)) => self.open(key, &request, now),
@@ -180,7 +180,7 @@ impl<A: App, N: Net> Server<A, N> {
         peer.connection.hasten_ping(first_ping_wait(key, self.commons.limits().ping_interval), now);
         peer.is_open = true;
         journal::opened(peer, request, subprotocol);
-        let id = peer.id;
+        let id = peer.id(key);
         self.arm(key); // accept() counts the handshakes that go on
         self.app.on_open(id, request, &mut self.peers);
     }

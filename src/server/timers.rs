@@ -6,11 +6,16 @@
 
 use std::time::Instant;
 
+use crate::protocol::moment::{Epoch, Moment};
+
 /// The armed deadlines, at most one for each key.
 #[derive(Debug)]
 pub(crate) struct Timers<const KINDS: usize> {
     lists: [List; KINDS],
     links: Vec<Link>,
+    /// By key: the kind of its deadline, or [`UNARMED`].
+    kinds: Vec<u8>,
+    epoch: Epoch,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -24,33 +29,41 @@ struct List {
 struct Link {
     previous: u32,
     next: u32,
-    armed: Option<(usize, Instant)>,
+    deadline: Moment,
 }
 
 impl<const KINDS: usize> Timers<KINDS> {
-    pub(crate) fn new() -> Timers<KINDS> {
-        Timers { lists: [List { first: NONE, last: NONE, len: 0 }; KINDS], links: Vec::new() }
+    /// `now`: from when deadlines are counted.
+    pub(crate) fn new(now: Instant) -> Timers<KINDS> {
+        const { assert!(KINDS <= UNARMED as usize) };
+        let lists = [List { first: NONE, last: NONE, len: 0 }; KINDS];
+        Timers { lists, links: Vec::new(), kinds: Vec::new(), epoch: Epoch::new(now) }
     }
 
     /// Arms the deadline of a key, in place of the one before, or disarms it. Deadlines of one kind must not become
     /// earlier from one arming to the next.
+    #[inline]
     pub(crate) fn set(&mut self, key: usize, deadline: Option<(usize, Instant)>) {
-        match self.links.get(key) {
-            Some(link) if link.armed == deadline => return,
-            Some(_) => self.unlink(key),
-            None if deadline.is_none() => return,
-            None => self.links.resize(key + 1, UNLINKED),
+        let deadline = deadline.map(|(kind, at)| (kind, self.epoch.moment(at)));
+        if self.armed(key) == deadline {
+            return;
         }
-        let Some((kind, at)) = deadline else { return };
+        self.unlink(key);
+        let Some((kind, deadline)) = deadline else { return };
+        if key >= self.links.len() {
+            self.links.resize(key + 1, UNLINKED);
+            self.kinds.resize(key + 1, UNARMED);
+        }
         let list = self.lists[kind];
-        self.links[key] = Link { previous: list.last, next: NONE, armed: deadline };
+        self.kinds[key] = kind as u8;
+        self.links[key] = Link { previous: list.last, next: NONE, deadline };
         self.lists[kind].last = key as u32;
         self.lists[kind].len += 1;
         if list.last == NONE {
             self.lists[kind].first = key as u32;
         } else {
             let last = &mut self.links[list.last as usize];
-            debug_assert!(last.armed.is_some_and(|(_, before)| before <= at), "all of a kind wait equally long");
+            debug_assert!(last.deadline <= deadline, "all of a kind wait equally long");
             last.next = key as u32;
         }
     }
@@ -69,32 +82,43 @@ impl<const KINDS: usize> Timers<KINDS> {
 
     /// The earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.firsts().map(|(_, deadline)| deadline).min()
+        self.firsts().map(|(_, deadline)| deadline).min().map(|deadline| self.epoch.instant(deadline))
     }
 
     /// Disarms a deadline that is due and returns its key.
     pub(crate) fn pop_due(&mut self, now: Instant) -> Option<usize> {
+        let now = self.epoch.moment(now);
         let (key, _) = self.firsts().find(|&(_, deadline)| deadline <= now)?;
         self.unlink(key);
         Some(key)
     }
 
     /// The oldest key of each kind.
-    fn firsts(&self) -> impl Iterator<Item = (usize, Instant)> {
+    fn firsts(&self) -> impl Iterator<Item = (usize, Moment)> {
         let keys = self.lists.iter().filter(|list| list.first != NONE).map(|list| list.first as usize);
-        keys.filter_map(|key| self.links[key].armed.map(|(_, deadline)| (key, deadline)))
+        keys.map(|key| (key, self.links[key].deadline))
     }
 
     /// Gives back the room of the keys above the last one that is armed.
     pub(crate) fn shrink(&mut self) {
-        let end = self.links.iter().rposition(|link| link.armed.is_some()).map_or(0, |last| last + 1);
+        let end = self.kinds.iter().rposition(|&kind| kind != UNARMED).map_or(0, |last| last + 1);
         self.links.truncate(end);
         self.links.shrink_to_fit();
+        self.kinds.truncate(end);
+        self.kinds.shrink_to_fit();
+    }
+
+    /// The deadline of a key.
+    #[inline]
+    fn armed(&self, key: usize) -> Option<(usize, Moment)> {
+        let kind = self.kinds.get(key).copied().filter(|&kind| kind != UNARMED)?;
+        Some((kind.into(), self.links[key].deadline))
     }
 
     fn unlink(&mut self, key: usize) {
-        let Link { previous, next, armed } = std::mem::replace(&mut self.links[key], UNLINKED);
-        let Some((kind, _)) = armed else { return };
+        let Some((kind, _)) = self.armed(key) else { return };
+        self.kinds[key] = UNARMED;
+        let Link { previous, next, .. } = self.links[key];
         self.lists[kind].len -= 1;
         match previous {
             NONE => self.lists[kind].first = next,
@@ -108,7 +132,8 @@ impl<const KINDS: usize> Timers<KINDS> {
 }
 
 const NONE: u32 = u32::MAX;
-const UNLINKED: Link = Link { previous: NONE, next: NONE, armed: None };
+const UNLINKED: Link = Link { previous: NONE, next: NONE, deadline: Moment(0) };
+const UNARMED: u8 = u8::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -120,7 +145,7 @@ mod tests {
     fn deadlines_expire_in_their_order_whatever_was_armed_and_disarmed() {
         let start = Instant::now();
         let waits = [Duration::from_millis(7), Duration::from_millis(50)];
-        let mut timers = Timers::<2>::new();
+        let mut timers = Timers::<2>::new(start);
         let mut model: BTreeMap<usize, (usize, Instant)> = BTreeMap::new();
         let mut random = 1u32;
         let mut next = |bound: u32| {
@@ -159,7 +184,7 @@ mod tests {
     #[test]
     fn arming_the_same_deadline_again_changes_nothing() {
         let now = Instant::now();
-        let mut timers = Timers::<1>::new();
+        let mut timers = Timers::<1>::new(now);
         for _ in 0..3 {
             timers.set(4, Some((0, now)));
         }
