@@ -197,15 +197,29 @@ pub struct FrameDecoder {
 enum DecoderState {
     /// A header comes next, or is coming: its bytes so far, kept since they ended with the last read.
     Header { spilled: [u8; FrameHeader::BYTES_MAX - 1], spilled_len: u8 },
-    /// The payload of this frame is coming; so many of its bytes have come.
-    Payload { header: FrameHeader, received: u64 },
+    /// The payload of a frame is coming.
+    Payload(PayloadState),
+}
+
+/// What is left to know of a frame once its header was judged: each connection keeps it.
+#[derive(Debug, Clone, Copy)]
+struct PayloadState {
+    /// Bytes that have not come.
+    left: u64,
+    /// Turned so that it begins with the byte for the next byte of the payload.
+    masking_key: [u8; 4],
+    opcode: Opcode,
+    fin: bool,
+    is_begun: bool,
 }
 
 /// A piece of a frame's payload, unmasked.
 #[derive(Debug)]
 pub struct Chunk<'b> {
-    /// The header of its frame.
-    pub header: FrameHeader,
+    /// What its frame holds.
+    pub opcode: Opcode,
+    /// Its frame is the last of its message.
+    pub fin: bool,
     /// The bytes.
     pub bytes: &'b mut [u8],
     /// The frame's payload begins with it.
@@ -223,7 +237,7 @@ impl FrameDecoder {
     /// Whether a header has come whose payload is not complete.
     #[inline]
     pub fn is_in_payload(&self) -> bool {
-        matches!(self.state, DecoderState::Payload { .. })
+        matches!(self.state, DecoderState::Payload(_))
     }
 
     /// Takes the next header from `input`; `None` if its end has not come.
@@ -252,28 +266,30 @@ impl FrameDecoder {
             }
             return Ok(None);
         };
-        self.state = DecoderState::Payload { header, received: 0 };
+        let FrameHeader { fin, opcode, masking_key, payload_len } = header;
+        let masking_key = masking_key.expect("a frame without one was refused");
+        self.state =
+            DecoderState::Payload(PayloadState { left: payload_len, masking_key, opcode, fin, is_begun: false });
         Ok(Some(header))
     }
 
     /// Takes what `input` has of the current payload and unmasks it in place; `None` if it has nothing of it.
     #[inline]
     pub fn poll_chunk<'b>(&mut self, input: &mut Input<'b>) -> Option<Chunk<'b>> {
-        let DecoderState::Payload { header, received } = &mut self.state else {
+        let DecoderState::Payload(PayloadState { left, .. }) = self.state else {
             panic!("a payload is polled before its header: a bug");
         };
-        let remaining = header.payload_len - *received;
-        if remaining > 0 && input.is_empty() {
+        if left > 0 && input.is_empty() {
             return None;
         }
-        Some(self.take_chunk(input.take(usize::try_from(remaining).unwrap_or(usize::MAX))))
+        Some(self.take_chunk(input.take(usize::try_from(left).unwrap_or(usize::MAX))))
     }
 
-    /// The header of the frame whose payload is coming, and how many bytes of it are still to come.
+    /// What the frame holds whose payload is coming, and how many bytes of it are still to come.
     #[inline]
-    pub(super) fn payload_left(&self) -> Option<(&FrameHeader, u64)> {
-        match &self.state {
-            DecoderState::Payload { header, received } => Some((header, header.payload_len - received)),
+    pub(super) fn payload_left(&self) -> Option<(Opcode, u64)> {
+        match self.state {
+            DecoderState::Payload(PayloadState { opcode, left, .. }) => Some((opcode, left)),
             DecoderState::Header { .. } => None,
         }
     }
@@ -281,20 +297,18 @@ impl FrameDecoder {
     /// Unmasks the next bytes of the current payload where they lie; it must have as many.
     #[inline]
     pub(super) fn take_chunk<'b>(&mut self, bytes: &'b mut [u8]) -> Chunk<'b> {
-        let DecoderState::Payload { header, received } = &mut self.state else {
+        let DecoderState::Payload(payload) = &mut self.state else {
             panic!("a payload comes before its header: a bug");
         };
-        let offset = *received;
-        if let Some(key) = header.masking_key {
-            unmask(bytes, key, (offset % 4) as usize);
-        }
-        *received += bytes.len() as u64;
-        let header = *header;
-        let is_last = *received == header.payload_len;
-        if is_last {
+        unmask(bytes, payload.masking_key, 0);
+        payload.masking_key.rotate_left(bytes.len() % 4);
+        payload.left -= bytes.len() as u64;
+        let PayloadState { left, opcode, fin, is_begun, .. } = *payload;
+        payload.is_begun = true;
+        if left == 0 {
             self.state = START;
         }
-        Chunk { header, bytes, is_first: offset == 0, is_last }
+        Chunk { opcode, fin, bytes, is_first: !is_begun, is_last: left == 0 }
     }
 }
 

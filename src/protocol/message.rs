@@ -140,22 +140,22 @@ impl MessageAssembler {
     /// [`ProtocolError::InvalidUtf8`] at the first bad byte of a text, whether or not the message is complete.
     #[inline]
     pub fn push<'b>(&mut self, chunk: Chunk<'b>) -> Result<Option<Assembled<'b>>, ProtocolError> {
-        let Chunk { header, bytes, is_first, is_last } = chunk;
+        let Chunk { opcode, fin, bytes, is_first, is_last } = chunk;
         let is_whole_frame = is_first && is_last;
-        if header.opcode.is_control() {
-            return Ok(self.push_control(header.opcode, bytes, is_whole_frame, is_last).map(Assembled::Control));
+        if opcode.is_control() {
+            return Ok(self.push_control(opcode, bytes, is_whole_frame, is_last).map(Assembled::Control));
         }
-        if is_whole_frame && header.fin && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
-            let message = match header.opcode {
+        if is_whole_frame && fin && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
+            let message = match opcode {
                 Opcode::Text => Message::text(str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)?),
                 _ => Message::binary(bytes),
             };
             return Ok(Some(Assembled::Message(message)));
         }
         let partial = self.partial.get_or_insert_default();
-        let message = partial.message.get_or_insert_with(|| PartialMessage::new(header.opcode));
+        let message = partial.message.get_or_insert_with(|| PartialMessage::new(opcode));
         message.payload.append(bytes)?;
-        if !(is_last && header.fin) {
+        if !(is_last && fin) {
             return Ok(None);
         }
         self.finish().map(|message| Some(Assembled::Message(message)))
@@ -303,7 +303,7 @@ mod tests {
     ) -> Result<Option<Assembled<'b>>, ProtocolError> {
         let header = header(fin, opcode, bytes.len());
         assembler.begin_frame(&header, &limits(10))?;
-        assembler.push(Chunk { header, bytes, is_first: true, is_last: true })
+        assembler.push(Chunk { opcode, fin, bytes, is_first: true, is_last: true })
     }
 
     #[test]

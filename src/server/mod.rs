@@ -30,7 +30,7 @@ pub(crate) mod shrink;
 pub mod tcp;
 mod timers;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -38,7 +38,7 @@ use std::time::{Duration, Instant};
 
 pub use self::app::{App, ConnId, Outbox};
 use self::net::{Net, Ready, Transport as _};
-use self::peer::Peers;
+use self::peer::{Peers, Unread};
 use self::read::READ_BYTES_PER_TURN;
 use self::shrink::{new_list, shrink_list, shrink_queue};
 use self::tcp::Tcp;
@@ -94,7 +94,9 @@ pub struct Server<A, N: Net = Tcp> {
     accept_again_at: Option<Instant>,
     /// Peers that may have something to read.
     reading: VecDeque<u32>,
-    /// Bytes that were read and wait to be processed, of all peers.
+    /// What was read and waits to be processed, by key.
+    unread: HashMap<u32, Unread>,
+    /// Its bytes, of all peers.
     unread_bytes: usize,
     /// Peers that used up their share of writes.
     flushing: Vec<u32>,
@@ -151,6 +153,7 @@ impl<A: App, N: Net> Server<A, N> {
             accepting: Vec::new(),
             accept_again_at: None,
             reading: VecDeque::from(new_list()),
+            unread: HashMap::new(),
             unread_bytes: 0,
             flushing: new_list(),
             done: new_list(),

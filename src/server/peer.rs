@@ -12,7 +12,6 @@ use super::app::{ConnId, Outbox};
 use super::journal::{self, Notes};
 use super::net::Transport;
 use super::shrink::{Extent, is_too_large, new_list, shrink_list, shrink_map};
-use crate::protocol::moment::{Epoch, Moment};
 use crate::protocol::{CloseCode, Connection, Message, SharedFrame, State};
 
 /// A transport, the connection that runs over it, and what the loop has to remember of both.
@@ -29,10 +28,11 @@ pub(crate) struct Peer<T> {
     pub(crate) connection: Connection,
     pub(crate) serial: u32,
     address: Address,
-    since: Moment,
+    /// Milliseconds since the server began.
+    since: Count,
     pub(crate) traffic: Traffic,
-    /// Bytes that were read and not yet processed, since the peer used up its share of a turn.
-    pub(crate) unread: Option<Box<Unread>>,
+    /// Bytes were read and not yet processed, since the peer used up its share of a turn.
+    pub(crate) has_unread: bool,
     /// The application knows it: `on_open` was called.
     pub(crate) is_open: bool,
     /// The application knows its end. From then on nothing more is sent to it.
@@ -61,10 +61,39 @@ pub(crate) struct Peer<T> {
 /// What went over a connection.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Traffic {
-    pub(crate) messages_in: u64,
-    pub(crate) messages_out: u64,
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
+    pub(crate) messages_in: Count,
+    pub(crate) messages_out: Count,
+    pub(crate) bytes_in: Count,
+    pub(crate) bytes_out: Count,
+}
+
+/// A number in 6 bytes, of each of which a connection keeps several: up to 281 TB.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Count([u8; 6]);
+
+impl Count {
+    pub(crate) fn new(value: u64) -> Count {
+        let [bytes @ .., _, _] = value.min(Count::MAX).to_le_bytes();
+        Count(bytes)
+    }
+
+    pub(crate) fn get(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, count: u64) {
+        *self = Count::new(self.get().saturating_add(count));
+    }
+
+    const MAX: u64 = (1 << 48) - 1;
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
 }
 
 /// The rest of a read.
@@ -156,9 +185,9 @@ impl<T: Transport> Peer<T> {
     /// What the socket said to a write.
     fn note_write(&mut self, result: io::Result<usize>, offered: usize, now: Instant) {
         match result {
-            Ok(count) if count == offered => self.traffic.bytes_out += count as u64,
+            Ok(count) if count == offered => self.traffic.bytes_out.add(count as u64),
             Ok(count) => {
-                self.traffic.bytes_out += count as u64;
+                self.traffic.bytes_out.add(count as u64);
                 // Less than was offered: the socket is full, and says so when it no longer is.
                 self.connection.sent(0, now);
                 self.can_write = false;
@@ -211,7 +240,8 @@ pub(crate) struct Peers<T> {
     dirty: Vec<u32>,
     now: Instant,
     next_serial: u32,
-    epoch: Epoch,
+    /// When the server began.
+    epoch: Instant,
     /// About whom something was noted, by serial.
     notes: HashMap<u32, Notes>,
     /// Messages that the application sent in this turn, each receiver counted.
@@ -226,7 +256,7 @@ impl<T: Transport> Peers<T> {
             dirty: new_list(),
             now,
             next_serial: 1,
-            epoch: Epoch::new(now),
+            epoch: now,
             notes: HashMap::new(),
             deliveries: 0,
         }
@@ -263,9 +293,9 @@ impl<T: Transport> Peers<T> {
             connection,
             serial,
             address: address.into(),
-            since: self.epoch.moment(self.now),
+            since: Count::new(self.age(self.now).as_millis() as u64),
             traffic: Traffic::default(),
-            unread: None,
+            has_unread: false,
             is_open: false,
             is_ended: false,
             is_logged: false,
@@ -307,12 +337,18 @@ impl<T: Transport> Peers<T> {
         is_too_large
     }
 
+    /// How long the server has been running.
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.epoch)
+    }
+
     /// The last line of the log about a peer, once: when all that will go out is out.
     pub(crate) fn log_end(&mut self, key: usize, now: Instant) {
+        let age = self.age(now);
         let Some(peer) = self.slab.get_mut(key) else { return };
         if !peer.is_logged && (peer.connection.queued_bytes() == 0 || peer.connection.is_done()) {
             peer.is_logged = true;
-            let age = now.saturating_duration_since(self.epoch.instant(peer.since));
+            let age = age.saturating_sub(Duration::from_millis(peer.since.get()));
             journal::ended(peer, age, self.notes.get(&peer.serial));
         }
     }
@@ -372,7 +408,8 @@ impl<T: Transport> Outbox for Peers<T> {
         let now = self.now;
         self.deliveries += 1;
         let Some(peer) = self.peer(to) else { return };
-        peer.traffic.messages_out += u64::from(peer.send(message, now));
+        let is_sent = peer.send(message, now);
+        peer.traffic.messages_out.add(is_sent.into());
         self.mark_dirty(to.key as usize);
     }
 
@@ -381,7 +418,8 @@ impl<T: Transport> Outbox for Peers<T> {
         let now = self.now;
         self.deliveries += 1;
         let Some(peer) = self.peer(to) else { return };
-        peer.traffic.messages_out += u64::from(peer.connection.send_shared(frame, now));
+        let is_sent = peer.connection.send_shared(frame, now);
+        peer.traffic.messages_out.add(is_sent.into());
         self.mark_dirty(to.key as usize);
     }
 
@@ -430,7 +468,17 @@ mod tests {
     #[test]
     fn a_peer_is_small() {
         // Each connection takes this as long as it is open, and 17 bytes for its deadline. A transport is a descriptor.
-        assert!(size_of::<Peer<u32>>() <= 176, "{} bytes", size_of::<Peer<u32>>());
+        assert!(size_of::<Peer<u32>>() <= 152, "{} bytes", size_of::<Peer<u32>>());
+    }
+
+    #[test]
+    fn a_count_goes_as_far_as_six_bytes() {
+        let mut count = Count::default();
+        count.add(Count::MAX - 1);
+        assert_eq!(count.get(), Count::MAX - 1);
+        count.add(1);
+        count.add(1);
+        assert_eq!(count.get(), 281_474_976_710_655);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::app::App;
 use super::net::{Net, Transport as _};
 use super::peer::Unread;
+use super::shrink::shrink_map;
 use super::{Server, first_ping_wait, journal};
 use crate::protocol::{Event, Input, Request};
 
@@ -38,7 +39,7 @@ impl<A: App, N: Net> Server<A, N> {
         loop {
             let is_cut = events_left == 0 || bytes_left == 0 || self.peers.has_delivered_enough();
             let Some(peer) = self.peers.get_mut(key) else { return false };
-            if peer.connection.is_done() || (peer.unread.is_none() && !peer.can_read) {
+            if peer.connection.is_done() || (!peer.has_unread && !peer.can_read) {
                 return false;
             }
             // A peer that does not take what waits for it is not read either: what it has to say waits with it, not
@@ -54,7 +55,7 @@ impl<A: App, N: Net> Server<A, N> {
             if is_cut {
                 return true;
             }
-            if peer.unread.is_some() {
+            if peer.has_unread {
                 self.process_unread(key, &mut events_left, now);
                 continue;
             }
@@ -74,14 +75,14 @@ impl<A: App, N: Net> Server<A, N> {
                     peer.connection.receive_eof(now);
                 }
                 Ok(count) => {
-                    peer.traffic.bytes_in += count as u64;
+                    peer.traffic.bytes_in.add(count as u64);
                     // A short read has taken all there was, unless the end of file is still to come.
                     peer.can_read = count == size || peer.is_read_closed;
                     bytes_left -= count;
                     let left = self.process(key, &mut buffer[..count], &mut events_left, now);
                     if !left.is_empty() {
                         let unread = Unread { bytes: left.to_vec(), start: 0 };
-                        self.set_unread(key, Some(Box::new(unread)));
+                        self.set_unread(key, Some(unread));
                     }
                     if let Some(peer) = self.peers.get_mut(key)
                         && peer.expects_long
@@ -120,10 +121,10 @@ impl<A: App, N: Net> Server<A, N> {
                 return Some(1);
             }
         };
-        peer.traffic.bytes_in += count as u64;
+        peer.traffic.bytes_in.add(count as u64);
         peer.can_read = count == size || peer.is_read_closed;
         if let Some(Event::Message(message)) = peer.connection.poll_payload(count) {
-            peer.traffic.messages_in += 1;
+            peer.traffic.messages_in.add(1);
             let id = peer.id(key);
             self.app.on_message(id, message, &mut self.peers);
         }
@@ -132,8 +133,7 @@ impl<A: App, N: Net> Server<A, N> {
 
     /// Goes on with what was read in an earlier turn.
     fn process_unread(&mut self, key: usize, events_left: &mut usize, now: Instant) {
-        let Some(mut unread) = self.peers.get_mut(key).and_then(|peer| peer.unread.take()) else { return };
-        self.unread_bytes -= unread.bytes.len();
+        let Some(mut unread) = self.take_unread(key) else { return };
         let end = unread.bytes.len();
         let left = self.process(key, &mut unread.bytes[unread.start..], events_left, now).len();
         unread.start = end - left;
@@ -141,11 +141,22 @@ impl<A: App, N: Net> Server<A, N> {
     }
 
     /// Keeps what a peer's share did not suffice for, or drops what was kept.
-    pub(super) fn set_unread(&mut self, key: usize, unread: Option<Box<Unread>>) {
-        let Some(peer) = self.peers.get_mut(key) else { return };
-        self.unread_bytes += unread.as_ref().map_or(0, |unread| unread.bytes.len());
-        self.unread_bytes -= peer.unread.as_ref().map_or(0, |unread| unread.bytes.len());
-        peer.unread = unread;
+    pub(super) fn set_unread(&mut self, key: usize, unread: Option<Unread>) {
+        self.take_unread(key);
+        if let (Some(unread), Some(peer)) = (unread, self.peers.get_mut(key)) {
+            peer.has_unread = true;
+            self.unread_bytes += unread.bytes.len();
+            self.unread.insert(key as u32, unread);
+        }
+    }
+
+    fn take_unread(&mut self, key: usize) -> Option<Unread> {
+        let peer = self.peers.get_mut(key).filter(|peer| peer.has_unread)?;
+        peer.has_unread = false;
+        let unread = self.unread.remove(&(key as u32))?;
+        self.unread_bytes -= unread.bytes.len();
+        shrink_map(&mut self.unread);
+        Some(unread)
     }
 
     /// Gives bytes to a peer's connection, and what they make to the application. Returns what is left of them when
@@ -163,7 +174,7 @@ impl<A: App, N: Net> Server<A, N> {
             match peer.connection.poll_event(&mut input, now) {
                 None => break,
                 Some(Event::Message(message)) => {
-                    peer.traffic.messages_in += 1;
+                    peer.traffic.messages_in.add(1);
                     let id = peer.id(key);
                     self.app.on_message(id, message, &mut self.peers);
                 }

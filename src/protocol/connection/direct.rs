@@ -24,8 +24,8 @@ impl Connection {
         if self.state != State::Open {
             return None;
         }
-        let (header, left) = self.decoder.payload_left()?;
-        if header.opcode.is_control() {
+        let (opcode, left) = self.decoder.payload_left()?;
+        if opcode.is_control() {
             return None;
         }
         self.assembler.room(left, &self.commons)
@@ -40,7 +40,7 @@ impl Connection {
         assert!(self.state == State::Open, "no room was given");
         self.unanswered_pings = 0; // as in poll_event()
         let chunk = self.decoder.take_chunk(self.assembler.fill(count));
-        if !(chunk.is_last && chunk.header.fin) {
+        if !(chunk.is_last && chunk.fin) {
             return None;
         }
         self.assembler.finish().ok().map(Event::Message)
