@@ -1,18 +1,15 @@
 //! `frameloop serve`: everybody in one room, and what one says all others hear.
 
-use std::collections::HashMap;
-
 use super::room::Room;
 use super::session::{SessionId, SessionIds};
 use super::wire::{self, MessageType};
 use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
-use crate::server::shrink::shrink_map;
-use crate::server::{App, ConnId, Outbox};
+use crate::server::{App, ConnId, ConnTable, Outbox};
 
 /// The chat server: each open connection has a session, and is a member of the lobby.
 #[derive(Debug, Default)]
 pub struct Hub {
-    sessions: HashMap<ConnId, SessionId>,
+    sessions: ConnTable<SessionId>,
     ids: SessionIds,
     lobby: Room,
 }
@@ -20,7 +17,7 @@ pub struct Hub {
 impl Hub {
     /// The id of a connection's session.
     pub fn session(&self, id: ConnId) -> Option<SessionId> {
-        self.sessions.get(&id).copied()
+        self.sessions.get(id).copied()
     }
 
     /// The room in which everybody is.
@@ -30,7 +27,7 @@ impl Hub {
 
     /// Heap bytes that it owns, about: its tables by their capacity. They follow the number of connections up and down.
     pub fn held_bytes(&self) -> usize {
-        self.sessions.capacity() * size_of::<(ConnId, SessionId)>() + self.lobby.held_bytes()
+        self.sessions.held_bytes() + self.lobby.held_bytes()
     }
 
     /// P2: to every other member, as the bytes that the sender sent, encoded once.
@@ -72,8 +69,7 @@ impl App for Hub {
     }
 
     fn on_close(&mut self, id: ConnId, _end: &End, _out: &mut impl Outbox) {
-        self.sessions.remove(&id);
-        shrink_map(&mut self.sessions);
+        self.sessions.remove(id);
         self.lobby.leave(id);
     }
 }

@@ -1,37 +1,34 @@
 //! The members of one room.
 
-use std::collections::HashMap;
-
-use crate::server::ConnId;
-use crate::server::shrink::{shrink_list, shrink_map};
+use crate::server::shrink::shrink_list;
+use crate::server::{ConnId, ConnTable};
 
 /// A room: who gets what is said in it.
 ///
-/// Members lie densely in a vector, since a broadcast goes over all of them; the map finds the one that leaves.
+/// Members lie densely in a vector, since a broadcast goes over all of them; the table finds the one that leaves.
 #[derive(Debug, Default)]
 pub struct Room {
     members: Vec<ConnId>,
-    positions: HashMap<ConnId, usize>,
+    positions: ConnTable<u32>,
 }
 
 impl Room {
     /// Adds a member, once.
     pub fn join(&mut self, id: ConnId) {
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.positions.entry(id) {
-            entry.insert(self.members.len());
+        if self.positions.get(id).is_none() {
+            self.positions.insert(id, self.members.len() as u32);
             self.members.push(id);
         }
     }
 
     /// Removes a member, at the same cost in a room of any size. Returns whether it was one.
     pub fn leave(&mut self, id: ConnId) -> bool {
-        let Some(position) = self.positions.remove(&id) else { return false };
-        self.members.swap_remove(position);
-        if let Some(&moved) = self.members.get(position) {
+        let Some(position) = self.positions.remove(id) else { return false };
+        self.members.swap_remove(position as usize);
+        if let Some(&moved) = self.members.get(position as usize) {
             self.positions.insert(moved, position);
         }
         shrink_list(&mut self.members);
-        shrink_map(&mut self.positions);
         true
     }
 
@@ -47,7 +44,7 @@ impl Room {
 
     /// Heap bytes that it owns, about: its tables by their capacity.
     pub fn held_bytes(&self) -> usize {
-        self.members.capacity() * size_of::<ConnId>() + self.positions.capacity() * size_of::<(ConnId, usize)>()
+        self.members.capacity() * size_of::<ConnId>() + self.positions.held_bytes()
     }
 
     /// Whether nobody is there.

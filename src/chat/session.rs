@@ -4,11 +4,11 @@ use std::fmt;
 
 /// The public id of a session: `s_` and 128 random bits, so that nobody can guess another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionId(u128);
+pub struct SessionId([u8; ID_BYTES]);
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s_{:032x}", self.0)
+        write!(f, "s_{:032x}", u128::from_be_bytes(self.0))
     }
 }
 
@@ -40,7 +40,7 @@ impl SessionIds {
         // What was given away is not kept.
         self.random[self.used..self.used + ID_BYTES].fill(0);
         self.used += ID_BYTES;
-        Ok(SessionId(u128::from_ne_bytes(bytes)))
+        Ok(SessionId(bytes))
     }
 }
 

@@ -16,12 +16,14 @@
 //! | `accept` | taking connections, and what happens where there is no room |
 //! | `read` | each peer's share of reading, and what it makes |
 //! | `peer` | a transport with its connection; all of them by key; the outbox |
+//! | `conn_table` | what an application knows of each connection, by key |
 //! | `timers` | deadlines, a list per kind |
 //! | `shrink` | when a table gives back the room that a crowd needed |
 //! | `journal` | the lines of the log |
 
 mod accept;
 pub mod app;
+mod conn_table;
 mod journal;
 pub mod net;
 mod peer;
@@ -37,6 +39,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 pub use self::app::{App, ConnId, Outbox};
+pub use self::conn_table::ConnTable;
 use self::net::{Net, Ready, Transport as _};
 use self::peer::{Peers, Unread};
 use self::read::READ_BYTES_PER_TURN;
