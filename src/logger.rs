@@ -75,7 +75,9 @@ impl Log for Logger {
         }
         queue.bytes += line.len();
         queue.lines.push((record.level(), line));
-        self.lines.changed.notify_all();
+        if queue.lines.len() == 1 {
+            self.lines.changed.notify_all(); // a system call, whether or not the thread waits
+        }
     }
 
     fn flush(&self) {}
@@ -111,11 +113,12 @@ fn print(lines: &Lines) {
         }
         let is_finishing = queue.is_finishing;
         drop(queue);
-        for (level, line) in batch {
-            print_line(&simple, level, &line);
+        for lines in batch.chunk_by(|(before, _), (level, _)| before == level) {
+            print_lines(&simple, lines[0].0, lines);
         }
         if dropped > 0 {
-            print_line(&simple, Level::Warn, &with_time(&format_args!("{dropped} lines of the log were dropped")));
+            let line = with_time(&format_args!("{dropped} lines of the log were dropped"));
+            print_lines(&simple, Level::Warn, &[(Level::Warn, line)]);
         }
         if !is_finishing {
             // Many lines then cost one waking of this thread, not one each.
@@ -128,14 +131,19 @@ fn with_time(line: &impl Display) -> String {
     format!("{} {line}", humantime::format_rfc3339_millis(SystemTime::now()))
 }
 
-fn print_line(simple: &SimpleLogger, level: Level, line: &str) {
-    // A line that cannot be printed is lost, and nothing else.
+/// Prints lines of one level as one record: each record is two system calls.
+fn print_lines(simple: &SimpleLogger, level: Level, lines: &[(Level, String)]) {
+    let lines: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
+    // What simple_logger writes before the first line.
+    let lines = lines.join(&format!("\n{level:<5} [{TARGET}] "));
+    // Lines that cannot be printed are lost, and nothing else.
     let _ = panic::catch_unwind(AssertUnwindSafe(|| {
-        simple.log(&Record::builder().level(level).target("frameloop").args(format_args!("{line}")).build());
+        simple.log(&Record::builder().level(level).target(TARGET).args(format_args!("{lines}")).build());
     }));
 }
 
 const THREAD: &str = "log";
+const TARGET: &str = "frameloop";
 
 /// Bytes of lines that wait to be printed; beyond it lines are dropped.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;
