@@ -21,6 +21,8 @@ Usage: frameloop [serve|echo] [flags]
 
   --listen HOST:PORT        where to listen; repeatable, port 0 picks a free one
                             (serve: localhost:8765, echo: localhost:9001)
+  --reuse-port              share the port with other processes that say so too: each has
+                            its own connections, and serve its own chat
   --ping-interval TIME      time between two pings (30s)
   --ping-misses N           unanswered pings before a peer is closed (3)
   --handshake-timeout TIME  time for the opening handshake (10s)
@@ -81,7 +83,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut parser = Parser::from_args(args);
     let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
     let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
-    let mut log_level = LevelFilter::Info;
+    let (mut log_level, mut reuse_port) = (LevelFilter::Info, false);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
@@ -106,6 +108,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         let at = |problem: String| format!("--{flag}: {problem}");
         match flag.as_str() {
             "listen" => listen.push(value().and_then(|value| parse_listen(&value).map_err(at))?),
+            "reuse-port" => reuse_port = true,
             "ping-interval" => limits.ping_interval = value().and_then(|value| parse_time(&value).map_err(at))?,
             "ping-misses" => limits.ping_misses_max = value().and_then(|value| parse_misses(&value).map_err(at))?,
             "handshake-timeout" => {
@@ -144,7 +147,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             limits.queue_bytes_max, limits.message_bytes_max
         ));
     }
-    let config = Config { listen, limits, connections_max: max_connections.unwrap_or(usize::MAX), ..Config::default() };
+    let config = Config {
+        listen,
+        limits,
+        connections_max: max_connections.unwrap_or(usize::MAX),
+        reuse_port,
+        ..Config::default()
+    };
     Ok(Command::Run(Options { mode, config, has_max_connections: max_connections.is_some(), log_level }))
 }
 
@@ -275,6 +284,7 @@ mod tests {
             "1MiB",
             "--max-connections",
             "10",
+            "--reuse-port",
             "--log-level",
             "debug",
             "echo",
@@ -282,6 +292,7 @@ mod tests {
         assert_eq!(options.mode, Mode::Echo);
         assert_eq!(options.config.listen, ["127.0.0.1:0", "[::1]:0"]);
         assert_eq!(options.config.connections_max, 10);
+        assert!(options.config.reuse_port);
         assert_eq!(options.log_level, LevelFilter::Debug);
         let expected = Limits {
             ping_interval: Duration::from_millis(500),
@@ -339,6 +350,7 @@ mod tests {
     fn the_help_names_each_flag() {
         let flags = [
             "listen",
+            "reuse-port",
             "ping-interval",
             "ping-misses",
             "handshake-timeout",

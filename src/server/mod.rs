@@ -65,6 +65,9 @@ pub struct Config {
     pub connections_max: usize,
     /// Subprotocols that are accepted, if a client offers one (default: none).
     pub subprotocols: Vec<String>,
+    /// Whether other processes that say the same may listen on the same addresses (default: no): the system then deals
+    /// connections out among them (`SO_REUSEPORT`). They share nothing else.
+    pub reuse_port: bool,
 }
 
 impl Default for Config {
@@ -74,6 +77,7 @@ impl Default for Config {
             limits: Limits::default(),
             connections_max: usize::MAX,
             subprotocols: Vec::new(),
+            reuse_port: false,
         }
     }
 }
@@ -122,7 +126,7 @@ impl<A: App> Server<A> {
     /// # Errors
     /// If one of the names is no address, or cannot be listened on.
     pub fn bind(config: &Config, app: A) -> Result<Server<A>, BindError> {
-        Ok(Server::with_net(Tcp::bind(&config.listen)?, config, app))
+        Ok(Server::with_net(Tcp::bind(&config.listen, config.reuse_port)?, config, app))
     }
 
     /// The addresses that are listened on, with their real ports.

@@ -29,18 +29,18 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// Listens on every address that each of the names resolves to.
+    /// Listens on every address that each of the names resolves to; with `reuse_port` beside other processes that do so.
     ///
     /// # Errors
     /// [`BindError`] with the first name that is no address, or that cannot be listened on.
-    pub fn bind(names: &[String]) -> Result<Tcp, BindError> {
+    pub fn bind(names: &[String], reuse_port: bool) -> Result<Tcp, BindError> {
         let fail = |name: &str, error| BindError { name: name.to_owned(), error };
         if names.is_empty() {
             return Err(fail("nothing", io::Error::new(ErrorKind::InvalidInput, "no address was given")));
         }
         let mut sockets = Vec::new();
         for name in names {
-            sockets.extend(listen(name).map_err(|error| fail(name, error))?);
+            sockets.extend(listen(name, reuse_port).map_err(|error| fail(name, error))?);
         }
         Tcp::with_sockets(sockets).map_err(|error| fail(&names.join(" "), error))
     }
@@ -200,18 +200,18 @@ impl std::error::Error for BindError {}
 
 /// Listens on all addresses of a name, on one port. Where the machine lacks one of the address families (a container
 /// without IPv6), the others are enough.
-fn listen(name: &str) -> io::Result<Vec<Socket>> {
+fn listen(name: &str, reuse_port: bool) -> io::Result<Vec<Socket>> {
     let mut addresses = resolve(name)?;
     addresses.sort_unstable();
     addresses.dedup();
     for _ in 0..PORT_ATTEMPTS {
-        match listen_on_one_port(&addresses) {
+        match listen_on_one_port(&addresses, reuse_port) {
             // Port 0: the port that was free for the first address is taken for the second. Try another.
             Err(error) if error.kind() == ErrorKind::AddrInUse && addresses.iter().all(|a| a.port() == 0) => {}
             result => return result,
         }
     }
-    listen_on_one_port(&addresses)
+    listen_on_one_port(&addresses, reuse_port)
 }
 
 /// The addresses of a name. RFC 6761 §6.3: `localhost` is both loopback addresses, whatever a hosts file says; browsers
@@ -225,14 +225,14 @@ fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-fn listen_on_one_port(addresses: &[SocketAddr]) -> io::Result<Vec<Socket>> {
+fn listen_on_one_port(addresses: &[SocketAddr], reuse_port: bool) -> io::Result<Vec<Socket>> {
     let (mut sockets, mut port, mut missing) = (Vec::new(), None, None);
     for &address in addresses {
         let mut address = address;
         if address.port() == 0 {
             address.set_port(port.unwrap_or(0));
         }
-        match listen_on(address) {
+        match listen_on(address, reuse_port) {
             Ok(socket) => {
                 port = socket.local_addr()?.as_socket().map(|address| address.port());
                 sockets.push(socket);
@@ -250,12 +250,15 @@ fn listen_on_one_port(addresses: &[SocketAddr]) -> io::Result<Vec<Socket>> {
     Ok(sockets)
 }
 
-fn listen_on(address: SocketAddr) -> io::Result<Socket> {
+fn listen_on(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?; // IPv4 has a listener of its own
     }
     socket.set_reuse_address(true)?; // a restart must not wait for the connections of the server before
+    if reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     socket.set_tcp_nodelay(true)?; // what is accepted inherits it: no system call for each connection
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
@@ -293,7 +296,7 @@ mod tests {
     use std::net::TcpStream as Client;
 
     fn listen_anywhere() -> Tcp {
-        Tcp::bind(&["127.0.0.1:0".to_owned()]).unwrap()
+        Tcp::bind(&["127.0.0.1:0".to_owned()], false).unwrap()
     }
 
     #[test]
@@ -316,8 +319,28 @@ mod tests {
     }
 
     #[test]
+    fn several_listen_on_one_port_only_if_all_of_them_say_so() {
+        let listen = |port: u16, reuse_port| Tcp::bind(&[format!("127.0.0.1:{port}")], reuse_port);
+        let mut first = listen(0, true).unwrap();
+        let port = first.addresses()[0].port();
+        let mut second = listen(port, true).unwrap();
+        assert_eq!(listen(port, false).unwrap_err().error.kind(), ErrorKind::AddrInUse);
+        let _clients: Vec<Client> = (0..200).map(|_| Client::connect(first.addresses()[0]).unwrap()).collect();
+        let accepted = [&mut first, &mut second].map(|tcp| (0..200).filter(|_| tcp.accept(0).is_ok()).count());
+        assert_eq!(accepted[0] + accepted[1], 200);
+        assert!(accepted.iter().all(|&count| count > 20), "the system deals them out: {accepted:?}");
+        assert_eq!(
+            listen(listen_anywhere().addresses()[0].port(), false).unwrap().addresses().len(),
+            1,
+            "it is free again"
+        );
+        let alone = listen_anywhere();
+        assert_eq!(listen(alone.addresses()[0].port(), true).unwrap_err().error.kind(), ErrorKind::AddrInUse);
+    }
+
+    #[test]
     fn a_server_without_an_address_is_refused() {
-        assert_eq!(Tcp::bind(&[]).unwrap_err().to_string(), "cannot listen on nothing: no address was given");
+        assert_eq!(Tcp::bind(&[], false).unwrap_err().to_string(), "cannot listen on nothing: no address was given");
     }
 
     #[test]
