@@ -329,11 +329,6 @@ mod tests {
         let accepted = [&mut first, &mut second].map(|tcp| (0..200).filter(|_| tcp.accept(0).is_ok()).count());
         assert_eq!(accepted[0] + accepted[1], 200);
         assert!(accepted.iter().all(|&count| count > 20), "the system deals them out: {accepted:?}");
-        assert_eq!(
-            listen(listen_anywhere().addresses()[0].port(), false).unwrap().addresses().len(),
-            1,
-            "it is free again"
-        );
         let alone = listen_anywhere();
         assert_eq!(listen(alone.addresses()[0].port(), true).unwrap_err().error.kind(), ErrorKind::AddrInUse);
     }
