@@ -103,6 +103,12 @@ const RULES: &[Rule] = &[
         why: "the room of sha1 and base64 is protocol/handshake/",
     },
     Rule {
+        applies_to: |file| file != "src/protocol/utf8.rs",
+        in_tests: true,
+        names: &["simdutf8"],
+        why: "the room of simdutf8 is protocol/utf8.rs",
+    },
+    Rule {
         applies_to: |file| !file.starts_with("src/protocol/handshake/") && file != "src/bench/opening.rs",
         in_tests: true,
         names: &["httparse"],
@@ -258,6 +264,7 @@ fn a_planted_violation_is_found_on_its_line() {
         (peer, "use crate::chat::Hub;"),
         (peer, "use super::super::chat;"),
         (peer, "use httparse::Request;"),
+        (peer, "fn f() { simdutf8::basic::from_utf8(&[]); }"),
         (peer, "fn f() { rlimit::increase_nofile_limit(1); }"),
         (peer, "fn f() { let x = unsafe { 1 }; }"),
         (peer, "fn f() { crate::test_support::utf8(&[]); }"),

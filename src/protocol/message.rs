@@ -11,7 +11,7 @@ use super::error::ProtocolError;
 use super::frame::{Chunk, FrameHeader, Opcode};
 use super::limits::{CONTROL_PAYLOAD_BYTES_MAX, Limits};
 use super::payload_buffer::PayloadBuffer;
-use super::utf8::Utf8Validator;
+use super::utf8::{Utf8Validator, parse};
 
 /// A whole data message (§5.6). Borrowed when it lay whole in one read, owned when it did not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -147,7 +147,7 @@ impl MessageAssembler {
         }
         if is_whole_frame && fin && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
             let message = match opcode {
-                Opcode::Text => Message::text(str::from_utf8(bytes).map_err(|_| ProtocolError::InvalidUtf8)?),
+                Opcode::Text => Message::text(parse(bytes)?),
                 _ => Message::binary(bytes),
             };
             return Ok(Some(Assembled::Message(message)));

@@ -6,7 +6,7 @@ use crate::protocol::ProtocolError;
 use crate::protocol::close::{encode_close_payload, parse_close_payload};
 use crate::protocol::frame::{FrameHeader, Opcode};
 use crate::protocol::mask::unmask;
-use crate::protocol::utf8::Utf8Validator;
+use crate::protocol::utf8::{Utf8Validator, parse};
 
 /// §5.2: a header that parses is encoded to the very bytes that it was parsed from, and a header that is encoded
 /// parses back. A prefix of a header is never an error; a prefix of bad bytes gives the same error or none yet.
@@ -99,6 +99,7 @@ pub fn utf8(data: &[u8]) {
     let seed = u16::from(source.byte());
     let bytes = source.rest();
     let expected = std::str::from_utf8(bytes);
+    assert_eq!(parse(bytes).ok(), expected.ok(), "whole");
     // Where a character is broken off, it is the byte behind it that shows it.
     let is_bad = |end: usize| std::str::from_utf8(&bytes[..end]).is_err_and(|error| error.error_len().is_some());
     let bad_from = expected.err().and_then(|error| Some(error.valid_up_to() + error.error_len()?));
