@@ -317,6 +317,7 @@ impl<A: App, N: Net> Server<A, N> {
             self.look(key, now);
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.connection.handle_timeout(now);
+            peer.flush(now); // while it is in the cache, and so that the next ping takes the same buffer
             self.peers.mark_dirty(key);
         }
     }
