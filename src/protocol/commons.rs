@@ -129,7 +129,7 @@ impl Commons {
 
     /// From when its connections count their deadlines.
     #[inline]
-    pub(super) fn epoch(&self, now: Instant) -> Epoch {
+    pub(crate) fn epoch(&self, now: Instant) -> Epoch {
         *self.epoch.get_or_init(|| Epoch::new(now))
     }
 

@@ -416,13 +416,19 @@ impl Connection {
 
     /// The deadline of the state, and its kind. `None` once the connection is done.
     pub fn timer(&self) -> Option<(Timer, Instant)> {
+        self.timer_moment().map(|(timer, deadline)| (timer, self.commons.instant(deadline)))
+    }
+
+    /// The same, counted from the epoch of its [`Commons`].
+    #[inline]
+    pub(crate) fn timer_moment(&self) -> Option<(Timer, Moment)> {
         let timer = match self.state {
             State::Connecting => Timer::Handshake,
             State::Open if self.is_ping_hastened => Timer::HastenedPing,
             State::Open => Timer::Ping,
             State::CloseSent | State::Closed => Timer::Close,
         };
-        (!self.is_done()).then(|| (timer, self.deadline()))
+        (!self.is_done()).then_some((timer, self.deadline))
     }
 
     /// The next ping comes after `wait` if that is sooner, and those after it at the interval again. For a server that

@@ -7,8 +7,8 @@ use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
 
 /// An application on top of the server. One value serves all connections.
 ///
-/// Its methods are called from the event loop: none may block. What they put into the [`Outbox`] leaves at the end of
-/// the turn, all that a peer gets in one write.
+/// Its methods are called from the event loop: none may block. What they put into the [`Outbox`] leaves in the same turn, all
+/// that a peer gets in one write or two; a long message that is not shared leaves at once.
 pub trait App {
     /// A client has opened a connection. `id` stays valid until [`on_close`](App::on_close) for it has returned.
     fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {

@@ -7,6 +7,9 @@
 //!        -> settle the dirty: flush, tell the application of ends, arm timers, free what is gone
 //! ```
 //!
+//! A peer that was only answered is written to right after it was read, while all of it is in the processor's cache, and
+//! there is then nothing to settle.
+//!
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | [`Config`], [`Server`], the turn |
@@ -147,11 +150,13 @@ impl<A: App, N: Net> Server<A, N> {
     /// A server on a network of any kind, such as a simulated one.
     pub fn with_net(mut net: N, config: &Config, app: A) -> Server<A, N> {
         let now = net.now();
+        let commons = Commons::new(config.limits.clone());
+        let epoch = commons.epoch(now);
         Server {
             net,
             app,
             peers: Peers::new(now),
-            commons: Commons::new(config.limits.clone()),
+            commons,
             connections_max: config.connections_max,
             handshakes_max: accept::handshakes_max(config.connections_max),
             subprotocols: config.subprotocols.clone(),
@@ -164,8 +169,8 @@ impl<A: App, N: Net> Server<A, N> {
             unread_bytes: 0,
             flushing: new_list(),
             done: new_list(),
-            timers: Timers::new(now),
-            slow_timers: Timers::new(now),
+            timers: Timers::new(epoch),
+            slow_timers: Timers::new(epoch),
             refused: 0,
             stops: 0,
             is_stopping: false,
@@ -339,8 +344,10 @@ impl<A: App, N: Net> Server<A, N> {
     /// Arms the deadlines that a peer has now.
     fn arm(&mut self, key: usize) {
         let Some(peer) = self.peers.get_mut(key) else { return };
-        self.timers.set(key, peer.connection.timer().map(|(timer, deadline)| (timer_kind(timer, key), deadline)));
-        self.slow_timers.set(key, peer.connection.slow_deadline().map(|deadline| (0, deadline)));
+        let deadline = peer.connection.timer_moment();
+        self.timers.set(key, deadline.map(|(timer, deadline)| (timer_kind(timer, key), deadline)));
+        let slow_deadline = peer.connection.slow_deadline();
+        self.slow_timers.set(key, slow_deadline.map(|deadline| (0, self.commons.epoch(deadline).moment(deadline))));
     }
 
     // ---- settle

@@ -33,18 +33,16 @@ struct Link {
 }
 
 impl<const KINDS: usize> Timers<KINDS> {
-    /// `now`: from when deadlines are counted.
-    pub(crate) fn new(now: Instant) -> Timers<KINDS> {
+    pub(crate) fn new(epoch: Epoch) -> Timers<KINDS> {
         const { assert!(KINDS <= UNARMED as usize) };
         let lists = [List { first: NONE, last: NONE, len: 0 }; KINDS];
-        Timers { lists, links: Vec::new(), kinds: Vec::new(), epoch: Epoch::new(now) }
+        Timers { lists, links: Vec::new(), kinds: Vec::new(), epoch }
     }
 
     /// Arms the deadline of a key, in place of the one before, or disarms it. Deadlines of one kind must not become
     /// earlier from one arming to the next.
     #[inline]
-    pub(crate) fn set(&mut self, key: usize, deadline: Option<(usize, Instant)>) {
-        let deadline = deadline.map(|(kind, at)| (kind, self.epoch.moment(at)));
+    pub(crate) fn set(&mut self, key: usize, deadline: Option<(usize, Moment)>) {
         if self.armed(key) == deadline {
             return;
         }
@@ -145,7 +143,8 @@ mod tests {
     fn deadlines_expire_in_their_order_whatever_was_armed_and_disarmed() {
         let start = Instant::now();
         let waits = [Duration::from_millis(7), Duration::from_millis(50)];
-        let mut timers = Timers::<2>::new(start);
+        let epoch = Epoch::new(start);
+        let mut timers = Timers::<2>::new(epoch);
         let mut model: BTreeMap<usize, (usize, Instant)> = BTreeMap::new();
         let mut random = 1u32;
         let mut next = |bound: u32| {
@@ -173,7 +172,7 @@ mod tests {
             }
             let (key, kind) = (next(20) as usize, next(3) as usize);
             let deadline = waits.get(kind).map(|&wait| (kind, now + wait));
-            timers.set(key, deadline);
+            timers.set(key, deadline.map(|(kind, deadline)| (kind, epoch.moment(deadline))));
             match deadline {
                 Some(deadline) => drop(model.insert(key, deadline)),
                 None => drop(model.remove(&key)),
@@ -184,9 +183,9 @@ mod tests {
     #[test]
     fn arming_the_same_deadline_again_changes_nothing() {
         let now = Instant::now();
-        let mut timers = Timers::<1>::new(now);
+        let mut timers = Timers::<1>::new(Epoch::new(now));
         for _ in 0..3 {
-            timers.set(4, Some((0, now)));
+            timers.set(4, Some((0, Moment(0))));
         }
         assert_eq!((timers.pop_due(now), timers.pop_due(now)), (Some(4), None));
         timers.set(9, None);
