@@ -35,9 +35,16 @@ impl HeadScanner {
     /// A line that does not end with CRLF, NUL, a folded line, an empty first line, or a head over the limit.
     pub fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, HandshakeError> {
         let room = HEAD_BYTES_MAX - self.seen;
-        for (i, &byte) in bytes.iter().take(room).enumerate() {
+        let looked_at = &bytes[..bytes.len().min(room)];
+        let mut i = 0;
+        while let Some(&byte) = looked_at.get(i) {
+            if self.line == Line::Within && byte > b'\r' {
+                i += uninteresting_len(&looked_at[i..]);
+                continue;
+            }
+            i += 1;
             self.line = match (self.line, byte) {
-                (Line::EmptyCr, b'\n') => return Ok(Some(i + 1)),
+                (Line::EmptyCr, b'\n') => return Ok(Some(i)),
                 (Line::Cr, b'\n') => Line::Start,
                 (Line::Cr | Line::EmptyCr, _) => return Err(MALFORMED_CR),
                 (_, b'\n') => return Err(MALFORMED_LF),
@@ -55,6 +62,14 @@ impl HeadScanner {
         self.seen += bytes.len();
         Ok(None)
     }
+}
+
+/// How many bytes at the front are above CR, and so neither end a line nor break a rule within it: many at a time.
+fn uninteresting_len(bytes: &[u8]) -> usize {
+    let (chunks, _) = bytes.as_chunks::<16>();
+    let skipped = 16 * chunks.iter().take_while(|chunk| chunk.iter().all(|&byte| byte > b'\r')).count();
+    let rest = &bytes[skipped..];
+    skipped + rest.iter().position(|&byte| byte <= b'\r').unwrap_or(rest.len())
 }
 
 /// A request head taken apart.
