@@ -9,7 +9,8 @@ mod harness;
 use std::hint::black_box;
 
 use client::KEY;
-use frameloop::protocol::frame::{FrameDecoder, FrameHeader, Opcode, SharedFrame};
+use frameloop::protocol::SharedFrame;
+use frameloop::protocol::frame::{FrameDecoder, FrameHeader, Opcode};
 use frameloop::protocol::{Input, ProtocolError};
 use harness::{Bench, Work, bytes};
 

@@ -97,13 +97,17 @@ impl Logger {
 /// The thread that prints.
 fn print(lines: &Lines) {
     let simple = SimpleLogger::new();
+    let mut unprinted = 0;
     loop {
         let mut queue = lines.lock();
         while queue.lines.is_empty() && queue.dropped == 0 && !queue.is_finishing {
             queue = lines.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         let batch = std::mem::take(&mut queue.lines);
-        let dropped = std::mem::take(&mut queue.dropped);
+        let mut dropped = std::mem::take(&mut queue.dropped);
+        if dropped > 0 || !batch.is_empty() {
+            dropped += std::mem::take(&mut unprinted); // said with the next lines
+        }
         queue.bytes = 0;
         let is_last = queue.is_finishing && batch.is_empty() && dropped == 0;
         if is_last {
@@ -114,11 +118,13 @@ fn print(lines: &Lines) {
         let is_finishing = queue.is_finishing;
         drop(queue);
         for lines in batch.chunk_by(|(before, _), (level, _)| before == level) {
-            print_lines(&simple, lines[0].0, lines);
+            for lines in lines.chunks(LINES_PER_RECORD) {
+                unprinted += print_lines(&simple, lines[0].0, lines);
+            }
         }
         if dropped > 0 {
             let line = with_time(&format_args!("{dropped} lines of the log were dropped"));
-            print_lines(&simple, Level::Warn, &[(Level::Warn, line)]);
+            unprinted += print_lines(&simple, Level::Warn, &[(Level::Warn, line)]);
         }
         if !is_finishing {
             // Many lines then cost one waking of this thread, not one each.
@@ -131,19 +137,24 @@ fn with_time(line: &impl Display) -> String {
     format!("{} {line}", humantime::format_rfc3339_millis(SystemTime::now()))
 }
 
-/// Prints lines of one level as one record: each record is two system calls.
-fn print_lines(simple: &SimpleLogger, level: Level, lines: &[(Level, String)]) {
+/// Prints lines of one level as one record, since each record is two system calls. Returns how many could not be printed.
+fn print_lines(simple: &SimpleLogger, level: Level, lines: &[(Level, String)]) -> u64 {
+    let count = lines.len() as u64;
     let lines: Vec<&str> = lines.iter().map(|(_, line)| line.as_str()).collect();
     // What simple_logger writes before the first line.
     let lines = lines.join(&format!("\n{level:<5} [{TARGET}] "));
     // Lines that cannot be printed are lost, and nothing else.
-    let _ = panic::catch_unwind(AssertUnwindSafe(|| {
+    let result = panic::catch_unwind(AssertUnwindSafe(|| {
         simple.log(&Record::builder().level(level).target(TARGET).args(format_args!("{lines}")).build());
     }));
+    if result.is_err() { count } else { 0 }
 }
 
 const THREAD: &str = "log";
 const TARGET: &str = "frameloop";
+
+/// So many stay below what a pipe takes as a whole, so that no other process can write in between.
+const LINES_PER_RECORD: usize = 16;
 
 /// Bytes of lines that wait to be printed; beyond it lines are dropped.
 const QUEUE_BYTES_MAX: usize = 1024 * 1024;

@@ -252,7 +252,7 @@ fn a_planted_violation_is_found_on_its_line() {
         (frame, "use std::collections::hash_map::RandomState;"),
         ("src/protocol/handshake/head.rs", "use super::super::super::server;"),
         (hub, "use std::net::IpAddr;"),
-        (hub, "use crate::protocol::frame::SharedFrame;"),
+        (hub, "use crate::protocol::frame::FrameHeader;"),
         (hub, "use crate::protocol::{CloseCode, frame::Opcode};"),
         (hub, "use crate::protocol as p; fn f(f: p::frame::FrameHeader) {}"),
         (hub, "use crate::protocol::*;"),
@@ -298,7 +298,7 @@ fn what_only_looks_like_a_violation_is_none() {
         /* unsafe { /* mio::Poll::new() */ crate::chat } */
         use std::{fmt, time::{Duration, Instant}};
         use std::io::Error;
-        use super::frame::SharedFrame;
+        use super::shared_frame::SharedFrame;
         /// `log::info!("")`, unlike `unsafe`.
         #[doc = "unsafe std::net::TcpStream"]
         fn f<'r>(now: Instant, mio: &'r str, log: char) -> Option<impl fmt::Write + use<'r>> {

@@ -10,9 +10,9 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::frame::SharedFrame;
 use super::limits::{ADVANCE_BYTES_MAX, Limits, ROOM_BYTES_MIN, SPARE_PAYLOAD_BYTES_MAX};
 use super::moment::{Epoch, Moment};
+use super::shared_frame::SharedFrame;
 
 /// The bounds of each connection, and the buffers that none of them needs now.
 ///
@@ -157,7 +157,7 @@ impl Commons {
         }
     }
 
-    /// Both frames as one, if enough queues end with the first that it pays, or that it was done for one of them.
+    /// Both frames as one, if so many hold the first that it pays, or if it was done for the queue before.
     ///
     /// A broadcast goes over all receivers before the next one does. So for most of them the same two frames follow
     /// each other: they are put together for one, and then are one slice in the write of each.
@@ -190,7 +190,9 @@ impl Commons {
     /// [returned](Commons::end_advance).
     pub(super) fn take_payload(&self, len: usize, received: usize) -> Option<Vec<u8>> {
         let mut payloads = self.payloads.borrow_mut();
-        let spare = payloads.iter().rposition(|payload| payload.len() >= len);
+        // A longer one would make a short message that waits hold more than it counts.
+        let is_fit = |payload: &Vec<u8>| payload.len() >= len && payload.capacity() <= 2 * len;
+        let spare = payloads.iter().rposition(is_fit);
         let advance = spare.map_or(len, |at| payloads[at].len()) - received;
         if self.advance_bytes.get() + advance > self.advance_bytes_max {
             return None;
@@ -215,7 +217,7 @@ impl Commons {
     pub(super) fn give_back_payload(&self, payload: Vec<u8>) {
         let spare = self.spare_payload_bytes.get() + payload.capacity();
         let mut payloads = self.payloads.borrow_mut();
-        let is_long = payload.len() >= SPARE_PAYLOAD_BYTES_MIN;
+        let is_long = payload.len() >= SPARE_PAYLOAD_BYTES_MIN && payload.capacity() <= 2 * payload.len();
         if is_long && payloads.len() < SPARE_PAYLOADS_MAX && spare <= SPARE_PAYLOAD_BYTES_MAX {
             self.spare_payload_bytes.set(spare);
             payloads.push(payload);
@@ -247,10 +249,10 @@ const SPARE_PAYLOADS_MAX: usize = 8;
 /// Shorter messages are copied: they are made in the cache and gone at once.
 const SPARE_PAYLOAD_BYTES_MIN: usize = 64 * 1024;
 
-/// Frames are joined up to this size.
-const JOINED_BYTES_MAX: usize = 16 * 1024;
+/// Frames are joined up to this size: a copy of it costs less than a slice more in each write.
+const JOINED_BYTES_MAX: usize = 4 * 1024;
 
-/// Queues that must end with the same frame before another is joined to it.
+/// So many must hold a frame before another is joined to it.
 const JOINED_HOLDERS_MIN: usize = 8;
 
 #[cfg(test)]
@@ -280,8 +282,13 @@ mod tests {
         assert!(commons.take_payload(700_000, 400_000).is_some());
         commons.end_advance(700_000);
         assert!(commons.take_payload(700_000, 0).is_some());
-        commons.give_back_payload(vec![0; 900_000]);
-        assert_eq!(commons.take_payload(100_000, 0), None, "a spare buffer counts as a whole");
+        commons.end_advance(400_000);
+        commons.give_back_payload(vec![0; 500_000]);
+        assert_eq!(commons.take_payload(301_000, 0), None, "a spare buffer counts as a whole");
+        assert!(
+            commons.take_payload(200_000, 0).is_some_and(|payload| payload.capacity() == 200_000),
+            "it is too long"
+        );
     }
 
     #[test]

@@ -21,13 +21,14 @@ use super::close::{CloseCode, encode_close_payload, parse_close_payload};
 use super::commons::Commons;
 use super::end::{End, code_word};
 use super::error::{HandshakeError, ProtocolError};
-use super::frame::{FrameDecoder, Opcode, SharedFrame, header_len};
+use super::frame::{FrameDecoder, Opcode, header_len};
 use super::handshake::{OpeningHandshake, Request, encode_rejection};
 use super::input::Input;
 use super::limits::deadline;
 use super::message::{Assembled, ControlFrame, Message, MessageAssembler};
 use super::moment::Moment;
 use super::send_queue::SendQueue;
+use super::shared_frame::SharedFrame;
 
 /// One connection, without its socket. The methods come in four kinds:
 ///

@@ -1,7 +1,7 @@
 //! §5.1, §5.2: the base framing protocol.
 //!
-//! This file owns the frame header in both directions, the way from bytes to payload chunks, and frames that many
-//! receivers share. Which frame may follow which (§5.4) is [`super::message`]'s business.
+//! This file owns the frame header in both directions and the way from bytes to payload chunks. Which frame may follow
+//! which (§5.4) is [`super::message`]'s business.
 //!
 //! ```text
 //!       0                   1                   2                   3
@@ -19,8 +19,6 @@
 //!      | Masking-key (continued)       |          Payload Data         |
 //!      +-------------------------------- - - - - - - - - - - - - - - - +
 //! ```
-
-use std::rc::Rc;
 
 use super::error::ProtocolError;
 use super::input::Input;
@@ -300,6 +298,7 @@ impl FrameDecoder {
         let DecoderState::Payload(payload) = &mut self.state else {
             panic!("a payload comes before its header: a bug");
         };
+        assert!(bytes.len() as u64 <= payload.left, "more than the payload has: a bug");
         unmask(bytes, payload.masking_key, 0);
         payload.masking_key.rotate_left(bytes.len() % 4);
         payload.left -= bytes.len() as u64;
@@ -346,55 +345,6 @@ fn parse_spilled(
         input.take(header_end - kept);
     }
     Ok(parsed)
-}
-
-/// A whole frame (or several), encoded once and shared by all who receive it.
-#[derive(Debug, Clone)]
-pub struct SharedFrame {
-    bytes: Rc<FrameBytes>,
-}
-
-/// One pointer to them is enough, since they lie behind another one.
-#[derive(Debug)]
-struct FrameBytes(Vec<u8>);
-
-impl SharedFrame {
-    /// A text message in one frame.
-    pub fn text(text: &str) -> SharedFrame {
-        SharedFrame::encode(Opcode::Text, text.as_bytes())
-    }
-
-    /// A binary message in one frame.
-    pub fn binary(payload: &[u8]) -> SharedFrame {
-        SharedFrame::encode(Opcode::Binary, payload)
-    }
-
-    /// Header and payload, as they go over the wire.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes.0
-    }
-
-    /// Whether it is the same one, not only one of the same content.
-    pub(super) fn is_same(&self, other: &SharedFrame) -> bool {
-        Rc::ptr_eq(&self.bytes, &other.bytes)
-    }
-
-    /// How many hold it.
-    pub(super) fn holders(&self) -> usize {
-        Rc::strong_count(&self.bytes)
-    }
-
-    /// Both frames, one after the other.
-    pub(super) fn followed_by(&self, next: &SharedFrame) -> SharedFrame {
-        SharedFrame { bytes: Rc::new(FrameBytes([self.as_bytes(), next.as_bytes()].concat())) }
-    }
-
-    fn encode(opcode: Opcode, payload: &[u8]) -> SharedFrame {
-        let mut bytes = Vec::with_capacity(header_len(payload.len() as u64) + payload.len());
-        FrameHeader::of_server(opcode, payload.len()).encode(&mut bytes);
-        bytes.extend_from_slice(payload);
-        SharedFrame { bytes: Rc::new(FrameBytes(bytes)) }
-    }
 }
 
 const FIN: u8 = 0x80;
@@ -506,13 +456,5 @@ mod tests {
             assert_eq!((headers, lasts), (vec![header], 1), "cut at {cut}");
             assert_eq!(received, payload, "cut at {cut}");
         }
-    }
-
-    #[test]
-    fn a_shared_frame_is_what_goes_over_the_wire() {
-        assert_eq!(SharedFrame::text("Hello").as_bytes(), b"\x81\x05Hello");
-        let frame = SharedFrame::binary(&[7; 256]);
-        assert_eq!(frame.as_bytes()[..4], [0x82, 0x7e, 0x01, 0x00]);
-        assert_eq!(frame.as_bytes().len(), 260);
     }
 }

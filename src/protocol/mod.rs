@@ -7,7 +7,7 @@
 //! | RFC 6455 | file | what it owns |
 //! |---|---|---|
 //! | §4.2, §4.4, §9.1 | [`handshake`] | the opening handshake: request head, its rules, 101 or a rejection |
-//! | §5.1, §5.2 | [`frame`] | frame header parse and encode, bytes to payload chunks, frames shared by many receivers |
+//! | §5.1, §5.2 | [`frame`] | frame header parse and encode, bytes to payload chunks |
 //! | §5.3 | [`mask`] | unmasking in place |
 //! | §5.4, §5.6, §6.2 | [`message`] | fragments to messages, control frames in between |
 //! | §5.5, §7 | [`connection`] | the state machine: ping, pong, the closing handshake, failing the connection |
@@ -21,9 +21,9 @@
 //! Not here: §4.1 (the client), §5.8 and §9 (no extension is accepted yet), §10.2 (no check of `Origin` yet). §6.1,
 //! sending, is [`Connection::send`]: a message is one frame.
 //!
-//! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket), [`commons`]
-//! (what all connections of a server share: bounds and spare buffers) and [`error`] (one variant per broken rule, and the
-//! close code or status that answers it).
+//! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket),
+//! [`shared_frame`] (one that many receivers get), [`commons`] (what all connections of a server share: bounds and spare
+//! buffers) and [`error`] (one variant per broken rule, and the close code or status that answers it).
 
 pub mod close;
 pub mod commons;
@@ -42,6 +42,7 @@ pub(crate) mod moment;
 mod payload_buffer;
 mod segments;
 pub mod send_queue;
+pub mod shared_frame;
 pub mod utf8;
 
 pub use close::CloseCode;
@@ -49,8 +50,8 @@ pub use commons::Commons;
 pub use connection::{Connection, Event, State};
 pub use end::End;
 pub use error::{HandshakeError, ProtocolError};
-pub use frame::SharedFrame;
 pub use handshake::Request;
 pub use input::Input;
 pub use limits::Limits;
 pub use message::Message;
+pub use shared_frame::SharedFrame;

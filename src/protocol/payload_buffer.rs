@@ -36,7 +36,10 @@ impl PayloadBuffer {
     /// Appends bytes that were read elsewhere.
     pub(super) fn append(&mut self, chunk: &[u8]) {
         match self.bytes.get_mut(self.received..self.received + chunk.len()) {
-            Some(room) => room.copy_from_slice(chunk),
+            Some(room) => {
+                room.copy_from_slice(chunk);
+                self.catch_up(chunk.len());
+            }
             None => {
                 self.bytes.truncate(self.received);
                 self.bytes.extend_from_slice(chunk);
@@ -57,7 +60,6 @@ impl PayloadBuffer {
             if left < self.received {
                 return None;
             }
-            self.advance = None;
             let mut longer = commons.take_payload(end, self.received)?;
             longer[..self.received].copy_from_slice(&self.bytes[..self.received]);
             self.advance = Some(Advance { bytes: longer.len() - self.received, commons: commons.clone() });
@@ -70,7 +72,17 @@ impl PayloadBuffer {
     pub(super) fn fill(&mut self, count: usize) -> &mut [u8] {
         let start = self.received;
         self.received += count;
+        self.catch_up(count);
         &mut self.bytes[start..self.received]
+    }
+
+    /// Bytes have come that were taken in advance.
+    fn catch_up(&mut self, count: usize) {
+        if let Some(advance) = &mut self.advance {
+            let count = count.min(advance.bytes);
+            advance.bytes -= count;
+            advance.commons.end_advance(count);
+        }
     }
 
     /// What was received.

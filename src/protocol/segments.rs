@@ -5,8 +5,9 @@ use std::collections::{VecDeque, vec_deque};
 use std::time::Instant;
 
 use super::commons::{Buffer, Commons};
-use super::frame::{FrameHeader, SharedFrame};
+use super::frame::{FrameHeader, header_len};
 use super::frame_row::{drop_sent_frames, frame_end};
+use super::shared_frame::SharedFrame;
 
 /// Bytes of several kinds that wait, oldest first.
 #[derive(Debug, Default)]
@@ -37,7 +38,8 @@ pub(super) enum Segment {
 
 #[derive(Debug)]
 pub(super) struct OwnedFrame {
-    header: Vec<u8>,
+    header: [u8; FrameHeader::BYTES_MAX],
+    header_len: usize,
     payload: Vec<u8>,
 }
 
@@ -52,11 +54,11 @@ impl Segments {
         self.segments.push_back(segment);
     }
 
-    /// Does not count the bytes.
-    pub(super) fn push_owned(&mut self, header: &FrameHeader, payload: Vec<u8>) {
-        let mut bytes = Vec::with_capacity(FrameHeader::BYTES_MAX);
-        header.encode(&mut bytes);
-        self.segments.push_back(Segment::Owned(Box::new(OwnedFrame { header: bytes, payload })));
+    /// A frame of the server around this payload.
+    pub(super) fn push_owned(&mut self, header: FrameHeader, payload: Vec<u8>) {
+        let header_len = header_len(header.payload_len);
+        let frame = OwnedFrame { header: header.to_bytes(), header_len, payload };
+        self.push_whole(Segment::Owned(Box::new(frame)));
     }
 
     /// The socket took fewer bytes than there are.
@@ -183,7 +185,7 @@ impl Segment {
         match self {
             Segment::Begun(bytes) | Segment::Control(bytes) | Segment::Corked(bytes) => [bytes, &[]],
             Segment::Shared(frame) => [frame.as_bytes(), &[]],
-            Segment::Owned(frame) => [&frame.header, &frame.payload],
+            Segment::Owned(frame) => [&frame.header[..frame.header_len], &frame.payload],
         }
     }
 
@@ -195,7 +197,7 @@ impl Segment {
         match self {
             Segment::Begun(bytes) | Segment::Control(bytes) | Segment::Corked(bytes) => bytes.capacity(),
             Segment::Shared(_) => 0,
-            Segment::Owned(frame) => size_of_val(&**frame) + frame.header.capacity() + frame.payload.capacity(),
+            Segment::Owned(frame) => size_of_val(&**frame) + frame.payload.capacity(),
         }
     }
 }

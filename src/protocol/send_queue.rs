@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::commons::{Buffer, Commons};
-use super::frame::{FrameHeader, Opcode, SharedFrame, header_len};
+use super::frame::{FrameHeader, Opcode, header_len};
 use super::frame_row::{drop_frames, drop_sent_frames, frame_end};
 use super::limits::CONTROL_QUEUE_BYTES_MAX;
 use super::segments::{COPIED_FRAME_BYTES_MAX, CORKED_BYTES_MAX, OWNED_PAYLOAD_BYTES_MIN, Outgoing, Segment, Segments};
+use super::shared_frame::SharedFrame;
 
 /// The bytes for one peer that its socket has not taken yet.
 ///
@@ -91,9 +92,7 @@ impl SendQueue {
         let frame_len = header_len(header.payload_len) + payload.len();
         match payload {
             Cow::Owned(payload) if payload.len() >= OWNED_PAYLOAD_BYTES_MIN => {
-                let waiting = self.segments();
-                waiting.push_owned(&header, payload);
-                waiting.bytes += frame_len;
+                self.segments().push_owned(header, payload);
             }
             payload => {
                 let corked = self.corked(frame_len, commons);
@@ -124,14 +123,14 @@ impl SendQueue {
     }
 
     /// A frame of which the socket has taken `count` bytes, but not all. Nothing may wait before it.
-    pub(super) fn push_rest(&mut self, header: &FrameHeader, payload: Cow<'_, [u8]>, count: usize, commons: &Commons) {
+    pub(super) fn push_rest(&mut self, header: FrameHeader, payload: Cow<'_, [u8]>, count: usize, commons: &Commons) {
         assert!(self.is_empty(), "a frame is begun only if nothing waits");
         match payload {
             Cow::Owned(payload) => {
                 let waiting = self.segments();
                 waiting.push_owned(header, payload);
                 waiting.front_sent = count;
-                waiting.bytes = waiting.segments[0].len() - count;
+                waiting.bytes -= count;
             }
             Cow::Borrowed(payload) if count == 0 => self.push_frame(header.opcode, Cow::Borrowed(payload), commons),
             Cow::Borrowed(payload) => {

@@ -1,8 +1,8 @@
 //! §8.1, §5.6: a text message must be valid UTF-8; a fragment may end in the middle of a character.
 //!
-//! This file owns the check of text, whole or in pieces: in pieces it fails at the first bad byte, whatever the cuts, and
-//! copies each byte once. Long text is checked by a library that takes many bytes at a time; the standard library is as fast
-//! for ASCII, and ten times slower for everything else.
+//! This file owns the check of text, whole or in pieces: in pieces it fails at the first bad byte, whatever the cuts,
+//! and copies each byte once. Long text is checked by a library that takes many bytes at a time; the standard library
+//! is as fast for ASCII, and ten times slower for everything else.
 
 /// The text was not valid UTF-8 (§8.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

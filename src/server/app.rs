@@ -7,8 +7,8 @@ use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
 
 /// An application on top of the server. One value serves all connections.
 ///
-/// Its methods are called from the event loop: none may block. What they put into the [`Outbox`] leaves in the same turn, all
-/// that a peer gets in one write or two; a long message that is not shared leaves at once.
+/// Its methods are called from the event loop: none may block. What they put into the [`Outbox`] leaves in the same
+/// turn, all that a peer gets in one write or two; a long message that is not shared leaves at once.
 pub trait App {
     /// A client has opened a connection. `id` stays valid until [`on_close`](App::on_close) for it has returned.
     fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
@@ -38,8 +38,8 @@ pub trait Outbox {
     /// Begins the closing handshake, behind what was sent before (§7.1.2). `reason`: at most 123 bytes, the rest is cut.
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str);
 
-    /// Writes a line to the log about a connection, such as what its peer did wrong. `detail` is escaped. Of the lines about one connection the
-    /// first is written at once, then at most one a second, with the number of those left out.
+    /// Writes a line to the log about a connection, such as what its peer did wrong. `detail` is escaped. Of the lines
+    /// about one connection the first is written at once, then at most one a second, with the number of those left out.
     fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn fmt::Display);
 
     /// The time of this turn of the loop.
@@ -54,7 +54,8 @@ pub struct ConnId {
 }
 
 impl ConnId {
-    /// An id for tests of applications without a server: equal indices are the same connection.
+    /// An id for tests of applications without a server: equal indices are the same connection. They should be small,
+    /// as the keys of connections are: a [`ConnTable`](super::ConnTable) has room for all below.
     pub fn for_test(index: u32) -> ConnId {
         ConnId { key: index, serial: index }
     }

@@ -1,7 +1,7 @@
 //! A table of what an application knows of each connection.
 //!
-//! The keys of connections are dense, so that it is indexed and not hashed: a million entries never have to be hashed anew in
-//! one turn, while everybody waits.
+//! The keys of connections are dense, so that it is indexed and not hashed: a million entries never have to be hashed
+//! anew in one turn, while everybody waits.
 
 use super::app::ConnId;
 use super::shrink::{Extent, is_too_large};

@@ -51,6 +51,7 @@ use self::tcp::Tcp;
 pub use self::tcp::{BindError, Stopper};
 use self::timers::Timers;
 use crate::protocol::connection::Timer;
+use crate::protocol::moment::Epoch;
 use crate::protocol::{CloseCode, Commons, HandshakeError, Limits, State};
 
 /// How a server is set up.
@@ -92,6 +93,8 @@ pub struct Server<A, N: Net = Tcp> {
     app: A,
     peers: Peers<N::Transport>,
     commons: Rc<Commons>,
+    /// From when deadlines are counted.
+    epoch: Epoch,
     connections_max: usize,
     handshakes_max: usize,
     subprotocols: Vec<String>,
@@ -157,6 +160,7 @@ impl<A: App, N: Net> Server<A, N> {
             app,
             peers: Peers::new(now),
             commons,
+            epoch,
             connections_max: config.connections_max,
             handshakes_max: accept::handshakes_max(config.connections_max),
             subprotocols: config.subprotocols.clone(),
@@ -347,7 +351,7 @@ impl<A: App, N: Net> Server<A, N> {
         let deadline = peer.connection.timer_moment();
         self.timers.set(key, deadline.map(|(timer, deadline)| (timer_kind(timer, key), deadline)));
         let slow_deadline = peer.connection.slow_deadline();
-        self.slow_timers.set(key, slow_deadline.map(|deadline| (0, self.commons.epoch(deadline).moment(deadline))));
+        self.slow_timers.set(key, slow_deadline.map(|deadline| (0, self.epoch.moment(deadline))));
     }
 
     // ---- settle

@@ -50,7 +50,7 @@ pub(crate) struct Peer<T> {
     pub(crate) is_write_shut: bool,
     /// It is not read since too much waits for it.
     pub(crate) is_paused: bool,
-    /// It is on the list of those to settle at the end of the turn.
+    /// It is on the list of those to settle at the end of the turn; or it is being read quietly, and judged when that ends.
     is_dirty: bool,
     /// It is on the list of those to read.
     pub(crate) is_reading: bool,
@@ -179,7 +179,7 @@ impl<T: Transport> Peer<T> {
         if let Some(result) = written {
             self.note_write(result, offered, now);
         }
-        is_sent
+        is_sent && !self.connection.is_done()
     }
 
     /// What the socket said to a write.
@@ -348,7 +348,7 @@ impl<T: Transport> Peers<T> {
         let Some(peer) = self.slab.get_mut(key) else { return };
         if !peer.is_logged && (peer.connection.queued_bytes() == 0 || peer.connection.is_done()) {
             peer.is_logged = true;
-            let age = age.saturating_sub(Duration::from_millis(peer.since.get()));
+            let age = Duration::from_millis((age.as_millis() as u64).saturating_sub(peer.since.get()));
             journal::ended(peer, age, self.notes.get(&peer.serial));
         }
     }
@@ -373,7 +373,8 @@ impl<T: Transport> Peers<T> {
         let peer = &mut self.slab[key];
         peer.flush(now);
         peer.is_dirty = false;
-        if peer.connection.state() != State::Open || peer.connection.queued_bytes() > 0 {
+        // One that is paused is read on by settle().
+        if peer.is_paused || peer.connection.state() != State::Open || peer.connection.queued_bytes() > 0 {
             self.mark_dirty(key);
         }
     }

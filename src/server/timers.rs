@@ -33,6 +33,7 @@ struct Link {
 }
 
 impl<const KINDS: usize> Timers<KINDS> {
+    /// No deadline is armed. They are counted from `epoch`.
     pub(crate) fn new(epoch: Epoch) -> Timers<KINDS> {
         const { assert!(KINDS <= UNARMED as usize) };
         let lists = [List { first: NONE, last: NONE, len: 0 }; KINDS];

@@ -9,6 +9,7 @@
 //! | `handshake`, `refusals` | §4: the opening handshake, and what may follow it; each refusal |
 //! | `closing`, `ends` | §7: the closing handshake; every other way in which a connection ends |
 //! | `liveness`, `slowness` | §5.5.2: pings; readers that are too slow |
+//! | `replay` | a peer that gets more from one message than it takes in a turn |
 //! | `stopping` | the end of the server |
 
 #![allow(clippy::unwrap_used)]
@@ -23,6 +24,7 @@ mod handshake;
 mod harness;
 mod liveness;
 mod refusals;
+mod replay;
 mod slowness;
 mod stopping;
 #[path = "../wire/mod.rs"]

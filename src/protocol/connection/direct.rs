@@ -43,7 +43,8 @@ impl Connection {
         if !(chunk.is_last && chunk.fin) {
             return None;
         }
-        self.assembler.finish().ok().map(Event::Message)
+        let message = self.assembler.finish().expect("only binary messages have room, and they are always valid");
+        Some(Event::Message(message))
     }
 
     /// As [`send`](Connection::send), but if nothing waits the socket is asked first: `write` gets the header and the
@@ -68,7 +69,7 @@ impl Connection {
         let count = write(&header.to_bytes()[..header_len], &payload);
         assert!(count <= header_len + payload.len(), "the socket took more than there was");
         if count < header_len + payload.len() {
-            self.queue.push_rest(&header, payload, count, &self.commons);
+            self.queue.push_rest(header, payload, count, &self.commons);
         } else if let Cow::Owned(payload) = payload {
             self.commons.give_back_payload(payload);
         }

@@ -1,0 +1,67 @@
+//! A frame that many receivers share: encoded once, written to each.
+
+use std::rc::Rc;
+
+use super::frame::{FrameHeader, Opcode, header_len};
+
+/// A whole frame (or several), encoded once and shared by all who receive it.
+#[derive(Debug, Clone)]
+pub struct SharedFrame {
+    bytes: Rc<FrameBytes>,
+}
+
+/// One pointer to them is enough, since they lie behind another one.
+#[derive(Debug)]
+struct FrameBytes(Vec<u8>);
+
+impl SharedFrame {
+    /// A text message in one frame.
+    pub fn text(text: &str) -> SharedFrame {
+        SharedFrame::encode(Opcode::Text, text.as_bytes())
+    }
+
+    /// A binary message in one frame.
+    pub fn binary(payload: &[u8]) -> SharedFrame {
+        SharedFrame::encode(Opcode::Binary, payload)
+    }
+
+    /// Header and payload, as they go over the wire.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes.0
+    }
+
+    /// Whether it is the same one, not only one of the same content.
+    pub(super) fn is_same(&self, other: &SharedFrame) -> bool {
+        Rc::ptr_eq(&self.bytes, &other.bytes)
+    }
+
+    /// How many hold it.
+    pub(super) fn holders(&self) -> usize {
+        Rc::strong_count(&self.bytes)
+    }
+
+    /// Both frames, one after the other.
+    pub(super) fn followed_by(&self, next: &SharedFrame) -> SharedFrame {
+        SharedFrame { bytes: Rc::new(FrameBytes([self.as_bytes(), next.as_bytes()].concat())) }
+    }
+
+    fn encode(opcode: Opcode, payload: &[u8]) -> SharedFrame {
+        let mut bytes = Vec::with_capacity(header_len(payload.len() as u64) + payload.len());
+        FrameHeader::of_server(opcode, payload.len()).encode(&mut bytes);
+        bytes.extend_from_slice(payload);
+        SharedFrame { bytes: Rc::new(FrameBytes(bytes)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_frame_is_what_goes_over_the_wire() {
+        assert_eq!(SharedFrame::text("Hello").as_bytes(), b"\x81\x05Hello");
+        let frame = SharedFrame::binary(&[7; 256]);
+        assert_eq!(frame.as_bytes()[..4], [0x82, 0x7e, 0x01, 0x00]);
+        assert_eq!(frame.as_bytes().len(), 260);
+    }
+}
