@@ -1,0 +1,118 @@
+"""The tables of the runs, in Markdown: ratios first."""
+
+from statistics import median
+
+REFERENCE = "frameloop"
+BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
+
+
+class NoSection(Exception):
+    """The README has no place for the tables."""
+
+
+def ratios(runs, figure):
+    """By load and server: the ratios to the reference within each round. More is better."""
+    by_run = {(run["round"], run["load"], run["server"]): run for run in runs if not run["error"]}
+    found = {}
+    for (number, load, server), run in by_run.items():
+        reference = by_run.get((number, load, REFERENCE))
+        if reference:
+            found.setdefault((load, server), []).append(figure(run) / figure(reference))
+    return found
+
+
+def work(runs):
+    """Of work per CPU second."""
+    return ratios(runs, lambda run: 1 / run["cpu_ns"])
+
+
+def names(runs):
+    """The loads and the servers, in the order of the runs."""
+    return list(dict.fromkeys(run["load"] for run in runs)), list(dict.fromkeys(run["server"] for run in runs))
+
+
+def markdown(header, runs):
+    loads, servers = names(runs)
+
+    def table(found, unit, with_range):
+        lines = [f"| | {' | '.join(servers)} |", "|---|" + "---|" * len(servers)]
+        for load in loads:
+            cells = [cell(found.get((load, server)), unit(load, server), with_range) for server in servers]
+            lines.append(f"| {load} | {' | '.join(cells)} |")
+        return "\n".join(lines)
+
+    def figures(load, server, name):
+        return [run[name] for run in runs if (run["load"], run["server"]) == (load, server) and not run["error"]]
+
+    def cpu_time(load, server):
+        times = figures(load, server, "cpu_ns") if server == REFERENCE else []
+        return duration(median(times)) if times else None
+
+    def rate(load, server):
+        rates = figures(load, server, "rate")
+        return f"{quantity(median(rates))}/s" if rates else None
+
+    return f"""\
+**Work per CPU second**, frameloop = 1.00 (in brackets its CPU time per message); more is better. The median of
+{plural(header["rounds"], "round")}, with the least and the most:
+
+{table(work(runs), cpu_time, True)}
+
+**Messages per second**, in the same way, with a core for the server and one for the load: a ratio near 1 can also mean
+that the load was the limit.
+
+{table(ratios(runs, lambda run: run["rate"]), rate, False)}
+
+{machine_and_date(header)}; {plural(header["rounds"], "round")} of {header["seconds"]:g} s.
+Repeat it with `benches/peers/run --readme`.
+{"; ".join(f"{server} {version}" for server, version in header["versions"].items())}.
+A message of a chat (128 B) is one delivery. Echoes run over 64 connections, of 16 KiB over 16, of 1 MiB over 4.
+""" + "".join(f"{server} is left out: {reason}.\n" for server, reason in header["left_out"].items())
+
+
+def machine_and_date(header):
+    return f"{header['machine']}; {header['date']}"
+
+
+def cell(found, unit, with_range):
+    """A ratio; of the reference what it stands for."""
+    if not found:
+        return "failed"
+    text = f"**{median(found):.2f}**"
+    if unit:
+        return f"{text} ({unit})"
+    return f"{text} ({min(found):.2f} - {max(found):.2f})" if with_range else text
+
+
+def plural(number, noun):
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(ns):
+    """With three digits."""
+    for unit, length in (("ms", 1e6), ("µs", 1e3)):
+        if ns >= length:
+            return f"{digits(ns / length)} {unit}"
+    return f"{digits(ns)} ns"
+
+
+def quantity(number):
+    """With three digits."""
+    for unit, size in ((" M", 1e6), (" k", 1e3)):
+        if number >= size:
+            return digits(number / size) + unit
+    return digits(number)
+
+
+def digits(number):
+    return f"{number:.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
+
+
+def replace_section(path, text):
+    """Writes the text between the two marks; with `None` only looks whether they are there."""
+    before, begin, rest = path.read_text().partition(f"{BEGIN}\n")
+    _, end, after = rest.partition(f"{END}\n")
+    if not begin or not end:
+        raise NoSection(f"{path.name}: the lines {BEGIN} and {END} are missing")
+    if text is not None:
+        path.write_text(f"{before}{begin}\n{text}\n{end}{after}")
