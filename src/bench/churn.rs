@@ -147,12 +147,7 @@ impl Churn<'_> {
         let start = self.clock.now();
         let next_due = self.pace.map(|pace| pace.time_of(self.begun)).filter(|_| !self.free.is_empty());
         let timeout = self.watch.timeout(start, next_due);
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(format!("epoll: {error}")),
-            _ => {}
-        }
-        let now = self.clock.now();
-        self.watch.waited(start, now, timeout, !self.events.is_empty());
+        let now = self.watch.wait(&mut self.poll, &mut self.events, self.clock, start, timeout)?;
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             // An event of the connection that had the slot before does no harm: nothing is ready then.

@@ -115,12 +115,7 @@ impl<L: Load> Driver<'_, L> {
             true => self.watch.timeout(start, self.load.next_due()),
             false => Duration::from_millis(50),
         };
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => return Err(format!("epoll: {error}")),
-            _ => {}
-        }
-        let now = self.clock.now();
-        self.watch.waited(start, now, timeout, !self.events.is_empty());
+        let now = self.watch.wait(&mut self.poll, &mut self.events, self.clock, start, timeout)?;
         let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         for event in &events {
             let index = event.token().0;

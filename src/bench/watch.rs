@@ -1,8 +1,11 @@
 //! Where a run stands in time: warm-up, window, end; what was used in the window; and how long a turn may wait.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
-use super::measure::Measure;
+use mio::{Events, Poll};
+
+use super::measure::{Clock, Measure};
 use super::process::Meter;
 use super::progress::Progress;
 
@@ -57,9 +60,25 @@ impl Watch {
         Duration::from_millis(sleep_ns / 1_000_000) // the system sleeps for whole ones
     }
 
-    /// Notes how long a turn has waited.
+    /// Waits for events, notes for how long, and returns the time after it.
+    ///
+    /// # Errors
+    /// If the system's poll fails.
     #[inline]
-    pub(crate) fn waited(&mut self, start: u64, now: u64, timeout: Duration, is_event: bool) {
+    pub(crate) fn wait(
+        &mut self,
+        poll: &mut Poll,
+        events: &mut Events,
+        clock: Clock,
+        start: u64,
+        timeout: Duration,
+    ) -> Result<u64, String> {
+        match poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(format!("epoll: {error}")),
+            _ => {}
+        }
+        let now = clock.now();
+        let is_event = !events.is_empty();
         if is_event {
             self.last_event = now;
         }
@@ -68,6 +87,7 @@ impl Watch {
         } else if !is_event {
             self.spun_ns += now - start;
         }
+        Ok(now)
     }
 
     /// Looks at the time once a turn; whether the window is over.
