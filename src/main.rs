@@ -41,7 +41,10 @@ fn start(mut options: Options) -> ExitCode {
         Err(error) => return fail(&format!("cannot start the log: {error}")),
     };
     let result = match options.mode {
-        Mode::Serve => run(&options, open_files, Hub::default()),
+        Mode::Serve => {
+            options.config.unsent_bytes_max = Some(Hub::UNSENT_BYTES_MAX);
+            run(&options, open_files, Hub::default())
+        }
         Mode::Echo => run(&options, open_files, Echo),
     };
     logger.finish();

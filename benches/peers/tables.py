@@ -52,6 +52,10 @@ def markdown(header, runs):
         rates = figures(load, server, "rate")
         return f"{quantity(median(rates))}/s" if rates else None
 
+    def latency(load, server):
+        latencies = figures(load, server, "p99_9_us") if server == REFERENCE else []
+        return duration(median(latencies) * 1e3) if latencies else None
+
     return f"""\
 **Work per CPU second**, frameloop = 1.00 (in brackets its CPU time per message); more is better. The median of
 {plural(header["rounds"], "round")}, with the least and the most:
@@ -62,6 +66,10 @@ def markdown(header, runs):
 that the load was the limit.
 
 {table(ratios(runs, lambda run: run["rate"]), rate, False)}
+
+**Latency of one message in a thousand** (p99.9), in the same way: more is a shorter one. Here the machine counts most.
+
+{table(ratios(runs, lambda run: 1 / run["p99_9_us"]), latency, True)}
 
 {machine_and_date(header)}; {plural(header["rounds"], "round")} of {header["seconds"]:g} s.
 Repeat it with `benches/peers/run --readme`.

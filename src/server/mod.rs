@@ -72,6 +72,11 @@ pub struct Config {
     /// Whether other processes that say the same may listen on the same addresses (default: no): the system then deals
     /// connections out among them (`SO_REUSEPORT`). They share nothing else.
     pub reuse_port: bool,
+    /// Bytes that the system takes for a connection beyond what its peer has room for (`TCP_NOTSENT_LOWAT`, on Linux only;
+    /// default: no limit but the size of its buffer, some megabytes). A limit is for servers that send the same to many:
+    /// what the system takes is copied for each of them, and what waits here is shared. To messages that are larger it
+    /// costs a further turn of the loop for each so many bytes.
+    pub unsent_bytes_max: Option<u32>,
 }
 
 impl Default for Config {
@@ -82,6 +87,7 @@ impl Default for Config {
             connections_max: usize::MAX,
             subprotocols: Vec::new(),
             reuse_port: false,
+            unsent_bytes_max: None,
         }
     }
 }
@@ -132,7 +138,7 @@ impl<A: App> Server<A> {
     /// # Errors
     /// If one of the names is no address, or cannot be listened on.
     pub fn bind(config: &Config, app: A) -> Result<Server<A>, BindError> {
-        Ok(Server::with_net(Tcp::bind(&config.listen, config.reuse_port)?, config, app))
+        Ok(Server::with_net(Tcp::bind(config)?, config, app))
     }
 
     /// The addresses that are listened on, with their real ports.
@@ -203,9 +209,16 @@ impl<A: App, N: Net> Server<A, N> {
         if ready.is_empty() && timeout != Some(Duration::ZERO) {
             self.commons.release();
         }
+        let is_cut = self.peers.has_delivered_enough();
         self.peers.begin_turn(now);
+        let going_on = self.reading.len();
         for &ready in &ready {
             self.note_ready(ready);
+        }
+        if !is_cut {
+            // Those who had their share of the turn before are behind those who come now: a flood delays nobody by more
+            // than the rest of one turn. After a turn that was cut it is those without their share who come first.
+            self.reading.rotate_left(going_on);
         }
         ready.clear();
         self.ready = ready;

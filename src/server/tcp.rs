@@ -1,7 +1,7 @@
 //! TCP on mio: the real [`Net`].
 //!
 //! mio is always edge-triggered, and a connection is registered once. Listeners are made with socket2, for their
-//! backlog, and give `TCP_NODELAY` to what they accept.
+//! backlog, and give `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` to what they accept.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
@@ -13,6 +13,7 @@ use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::Config;
 use super::net::{Net, Ready, Transport};
 
 /// Listeners, a poll and the clock of the system.
@@ -29,18 +30,19 @@ pub struct Tcp {
 }
 
 impl Tcp {
-    /// Listens on every address that each of the names resolves to; with `reuse_port` beside other processes that do so.
+    /// Listens on every address that each of the names in [`Config::listen`] resolves to.
     ///
     /// # Errors
     /// [`BindError`] with the first name that is no address, or that cannot be listened on.
-    pub fn bind(names: &[String], reuse_port: bool) -> Result<Tcp, BindError> {
+    pub fn bind(config: &Config) -> Result<Tcp, BindError> {
+        let names = &config.listen;
         let fail = |name: &str, error| BindError { name: name.to_owned(), error };
         if names.is_empty() {
             return Err(fail("nothing", io::Error::new(ErrorKind::InvalidInput, "no address was given")));
         }
         let mut sockets = Vec::new();
         for name in names {
-            sockets.extend(listen(name, reuse_port).map_err(|error| fail(name, error))?);
+            sockets.extend(listen(name, config).map_err(|error| fail(name, error))?);
         }
         Tcp::with_sockets(sockets).map_err(|error| fail(&names.join(" "), error))
     }
@@ -200,18 +202,18 @@ impl std::error::Error for BindError {}
 
 /// Listens on all addresses of a name, on one port. Where the machine lacks one of the address families (a container
 /// without IPv6), the others are enough.
-fn listen(name: &str, reuse_port: bool) -> io::Result<Vec<Socket>> {
+fn listen(name: &str, config: &Config) -> io::Result<Vec<Socket>> {
     let mut addresses = resolve(name)?;
     addresses.sort_unstable();
     addresses.dedup();
     for _ in 0..PORT_ATTEMPTS {
-        match listen_on_one_port(&addresses, reuse_port) {
+        match listen_on_one_port(&addresses, config) {
             // Port 0: the port that was free for the first address is taken for the second. Try another.
             Err(error) if error.kind() == ErrorKind::AddrInUse && addresses.iter().all(|a| a.port() == 0) => {}
             result => return result,
         }
     }
-    listen_on_one_port(&addresses, reuse_port)
+    listen_on_one_port(&addresses, config)
 }
 
 /// The addresses of a name. RFC 6761 §6.3: `localhost` is both loopback addresses, whatever a hosts file says; browsers
@@ -225,14 +227,14 @@ fn resolve(name: &str) -> io::Result<Vec<SocketAddr>> {
     }
 }
 
-fn listen_on_one_port(addresses: &[SocketAddr], reuse_port: bool) -> io::Result<Vec<Socket>> {
+fn listen_on_one_port(addresses: &[SocketAddr], config: &Config) -> io::Result<Vec<Socket>> {
     let (mut sockets, mut port, mut missing) = (Vec::new(), None, None);
     for &address in addresses {
         let mut address = address;
         if address.port() == 0 {
             address.set_port(port.unwrap_or(0));
         }
-        match listen_on(address, reuse_port) {
+        match listen_on(address, config) {
             Ok(socket) => {
                 port = socket.local_addr()?.as_socket().map(|address| address.port());
                 sockets.push(socket);
@@ -250,16 +252,21 @@ fn listen_on_one_port(addresses: &[SocketAddr], reuse_port: bool) -> io::Result<
     Ok(sockets)
 }
 
-fn listen_on(address: SocketAddr, reuse_port: bool) -> io::Result<Socket> {
+fn listen_on(address: SocketAddr, config: &Config) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM.nonblocking().cloexec(), Some(Protocol::TCP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?; // IPv4 has a listener of its own
     }
     socket.set_reuse_address(true)?; // a restart must not wait for the connections of the server before
-    if reuse_port {
+    if config.reuse_port {
         socket.set_reuse_port(true)?;
     }
-    socket.set_tcp_nodelay(true)?; // what is accepted inherits it: no system call for each connection
+    // What is accepted inherits these two: no system call for each connection.
+    socket.set_tcp_nodelay(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(bytes) = config.unsent_bytes_max {
+        socket.set_tcp_notsent_lowat(bytes)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket)
@@ -295,8 +302,12 @@ mod tests {
     use super::*;
     use std::net::TcpStream as Client;
 
+    fn listen_on_port(port: u16, config: Config) -> Result<Tcp, BindError> {
+        Tcp::bind(&Config { listen: vec![format!("127.0.0.1:{port}")], ..config })
+    }
+
     fn listen_anywhere() -> Tcp {
-        Tcp::bind(&["127.0.0.1:0".to_owned()], false).unwrap()
+        listen_on_port(0, Config::default()).unwrap()
     }
 
     #[test]
@@ -305,6 +316,25 @@ mod tests {
         let _client = Client::connect(tcp.addresses()[0]).unwrap();
         let (stream, _) = tcp.accept(0).unwrap();
         assert!(stream.nodelay().unwrap(), "it inherits TCP_NODELAY from its listener");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_system_takes_little_more_than_a_peer_has_room_for_if_the_configuration_says_so() {
+        let accepted = [None, Some(64 * 1024)].map(|unsent_bytes_max| {
+            let mut tcp = listen_on_port(0, Config { unsent_bytes_max, ..Config::default() }).unwrap();
+            // A peer with little room, which reads nothing.
+            let client = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP)).unwrap();
+            client.set_recv_buffer_size(4096).unwrap();
+            client.connect(&tcp.addresses()[0].into()).unwrap();
+            let (mut stream, _) = tcp.accept(0).unwrap();
+            let mut written = 0;
+            while let Ok(count @ 1..) = Transport::write(&mut stream, &[0; 4096]) {
+                written += count;
+            }
+            written
+        });
+        assert!(accepted[1] < 128 * 1024 && accepted[0] > 4 * accepted[1], "{accepted:?}");
     }
 
     #[test]
@@ -320,7 +350,7 @@ mod tests {
 
     #[test]
     fn several_listen_on_one_port_only_if_all_of_them_say_so() {
-        let listen = |port: u16, reuse_port| Tcp::bind(&[format!("127.0.0.1:{port}")], reuse_port);
+        let listen = |port, reuse_port| listen_on_port(port, Config { reuse_port, ..Config::default() });
         let mut first = listen(0, true).unwrap();
         let port = first.addresses()[0].port();
         let mut second = listen(port, true).unwrap();
@@ -335,7 +365,10 @@ mod tests {
 
     #[test]
     fn a_server_without_an_address_is_refused() {
-        assert_eq!(Tcp::bind(&[], false).unwrap_err().to_string(), "cannot listen on nothing: no address was given");
+        assert_eq!(
+            Tcp::bind(&Config { listen: vec![], ..Config::default() }).unwrap_err().to_string(),
+            "cannot listen on nothing: no address was given"
+        );
     }
 
     #[test]

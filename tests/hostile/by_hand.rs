@@ -45,7 +45,7 @@ impl<A: App> ByHand<A> {
 
     pub(crate) fn with(config: &Config, app: A) -> ByHand<A> {
         rlimit::increase_nofile_limit(u64::MAX).unwrap();
-        let tcp = Tcp::bind(&config.listen, config.reuse_port).expect("the address can be listened on");
+        let tcp = Tcp::bind(config).expect("the address can be listened on");
         let address = tcp.addresses()[0];
         let watch: Rc<RefCell<Watch>> = Rc::default();
         let server = Server::with_net(WatchedNet { tcp, start: Instant::now(), watch: watch.clone() }, config, app);

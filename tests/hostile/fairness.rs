@@ -3,6 +3,7 @@
 //! The bounds are counted in messages that the server takes from the one while the others wait, not in time. For that
 //! the server runs in the thread of the test, turn by turn.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +26,8 @@ struct Counting<A> {
     app: A,
     messages: usize,
     bytes: usize,
+    /// How many there were when a message without it came last.
+    before_other: Cell<Option<usize>>,
 }
 
 impl<A: App> App for Counting<A> {
@@ -36,6 +39,8 @@ impl<A: App> App for Counting<A> {
         if message.as_bytes().ends_with(FLOOD) {
             self.messages += 1;
             self.bytes += message.as_bytes().len();
+        } else {
+            self.before_other.set(Some(self.messages));
         }
         self.app.on_message(id, message, out);
     }
@@ -110,6 +115,31 @@ fn r10_others_wait_for_a_bounded_number_of_bytes() {
     let flood = [&[b'x'; 50_000], FLOOD].concat();
     let (_, bytes) = longest_wait_beside_a_flood::<EchoToOthers>(&flood, b"hello", 2 + 5);
     assert!(bytes <= 4 * 1024 * 1024, "{bytes} bytes came first");
+}
+
+#[test]
+fn r10_who_comes_in_a_turn_is_before_the_flood_that_goes_on() {
+    let mut by_hand = ByHand::new(Counting::<EchoToOthers>::default());
+    let (mut other, mut flooder) = (by_hand.open(), by_hand.open());
+    let (frame, request) = (client_frame(FIN | TEXT, FLOOD), client_frame(FIN | TEXT, b"hello"));
+    let mut written = 0;
+    for _ in 0..20 {
+        fill(&mut flooder, &frame, &mut written);
+        by_hand.turn(); // the flood has more than its share, and goes on in the next turn
+        other.write_all(&request).unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        let (before, before_other) = loop {
+            let before = by_hand.server.app().messages;
+            by_hand.turn();
+            if let Some(before_other) = by_hand.server.app().before_other.take() {
+                break (before, before_other);
+            }
+            assert!(Instant::now() < deadline, "the request does not come");
+        };
+        assert_eq!(before_other - before, 0, "messages of the flood came first");
+        assert!(by_hand.server.app().messages > before, "the flood had its share behind it");
+        by_hand.turn_until_received(&mut other, 2 + 5);
+    }
 }
 
 #[test]
