@@ -68,6 +68,15 @@ pub trait Transport {
     /// As [`write`](Transport::write).
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Writes what fits of the last bytes: [`shutdown_write`](Transport::shutdown_write) follows in the same turn, so that
+    /// both can leave in one packet.
+    ///
+    /// # Errors
+    /// As [`write`](Transport::write).
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
     /// Tells the peer that nothing more will come.
     ///
     /// # Errors

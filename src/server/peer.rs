@@ -159,11 +159,15 @@ impl<T: Transport> Peer<T> {
         false
     }
 
-    /// Sends a message: a long one at once, so that it need not be copied, behind what waits; all others at the end of
-    /// the turn.
+    /// Sends a message: a long one at once, so that it need not be copied, behind what waits; all others when the read
+    /// is processed, or at the end of the turn. Where others go with it, it is longer messages that are worth a write.
     #[inline]
-    fn send(&mut self, message: Message<'_>, now: Instant) -> bool {
-        if message.as_bytes().len() < DIRECT_BYTES_MIN || !self.can_write {
+    fn send(&mut self, message: Message<'_>, is_more_to_come: bool, now: Instant) -> bool {
+        let len = message.as_bytes().len();
+        if len < DIRECT_BYTES_MIN
+            || !self.can_write
+            || (len < DIRECT_BYTES_MIN_OF_SEVERAL && (is_more_to_come || self.connection.queued_bytes() > 0))
+        {
             return self.connection.send(message, now);
         }
         self.flush(now);
@@ -211,10 +215,12 @@ impl<T: Transport> Peer<T> {
 
     /// One system call with as much of what waits as fits into it. Returns its result and how much was offered.
     fn write(&mut self, budget: usize) -> (std::io::Result<usize>, usize) {
+        let is_closed = self.connection.state() == State::Closed;
         let mut outgoing = self.connection.outgoing();
         let first = outgoing.next().unwrap_or_default();
         let Some(second) = outgoing.next() else {
-            return (self.transport.write(first), first.len());
+            let result = if is_closed { self.transport.write_last(first) } else { self.transport.write(first) };
+            return (result, first.len());
         };
         let mut slices = [IoSlice::new(&[]); SLICES_PER_WRITE];
         let (mut count, mut offered) = (2, first.len() + second.len());
@@ -246,6 +252,8 @@ pub(crate) struct Peers<T> {
     notes: HashMap<u32, Notes>,
     /// Messages that the application sent in this turn, each receiver counted.
     deliveries: usize,
+    /// Behind the message that the application has, its read brought more.
+    pub(crate) is_more_to_come: bool,
 }
 
 impl<T: Transport> Peers<T> {
@@ -259,6 +267,7 @@ impl<T: Transport> Peers<T> {
             epoch: now,
             notes: HashMap::new(),
             deliveries: 0,
+            is_more_to_come: false,
         }
     }
 
@@ -406,10 +415,10 @@ impl<T: Transport> Peers<T> {
 impl<T: Transport> Outbox for Peers<T> {
     #[inline]
     fn send(&mut self, to: ConnId, message: Message<'_>) {
-        let now = self.now;
+        let (now, is_more_to_come) = (self.now, self.is_more_to_come);
         self.deliveries += 1;
         let Some(peer) = self.peer(to) else { return };
-        let is_sent = peer.send(message, now);
+        let is_sent = peer.send(message, is_more_to_come, now);
         peer.traffic.messages_out.add(is_sent.into());
         self.mark_dirty(to.key as usize);
     }
@@ -451,6 +460,9 @@ const WRITE_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 
 /// From this size on a message that is not shared is written at once: to copy it costs more than a system call.
 const DIRECT_BYTES_MIN: usize = 8 * 1024;
+
+/// The same where one system call could take several of them.
+const DIRECT_BYTES_MIN_OF_SEVERAL: usize = 64 * 1024;
 
 /// Messages sent in a turn, each receiver counted: about 10 ms of writes. A flood of messages to many receivers is cut
 /// into turns of this size, so that everything else gets its turn in between.

@@ -176,7 +176,9 @@ impl<A: App, N: Net> Server<A, N> {
                 Some(Event::Message(message)) => {
                     peer.traffic.messages_in.add(1);
                     let id = peer.id(key);
+                    self.peers.is_more_to_come = !input.is_empty();
                     self.app.on_message(id, message, &mut self.peers);
+                    self.peers.is_more_to_come = false;
                 }
                 Some(Event::Request(request)) => self.open(key, &request, now),
             }

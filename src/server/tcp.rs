@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::Config;
 use super::net::{Net, Ready, Transport};
@@ -148,6 +148,11 @@ impl Transport for TcpStream {
     #[inline]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         io::Write::write_vectored(self, slices)
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        SockRef::from(&*self).send_with_flags(bytes, MSG_MORE | MSG_NOSIGNAL)
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
@@ -291,6 +296,13 @@ const LISTENER: Token = Token(usize::MAX - 2);
 /// Events that one turn handles. Few enough that what a turn touches stays in the processor's cache.
 pub(super) const EVENTS_PER_TURN: usize = 256;
 
+/// "More will follow": the system waits for it with a packet that is not full.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MSG_MORE: i32 = 0x8000;
+/// An error, and no signal, where the peer is gone; as the standard library does it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const MSG_NOSIGNAL: i32 = 0x4000;
+
 /// Connections that the system holds until they are accepted. Linux cuts it to `net.core.somaxconn`, 4096 by default.
 const BACKLOG: i32 = 4096;
 
@@ -335,6 +347,36 @@ mod tests {
             written
         });
         assert!(accepted[1] < 128 * 1024 && accepted[0] > 4 * accepted[1], "{accepted:?}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_last_bytes_leave_with_the_end() {
+        let mut tcp = listen_anywhere();
+        let mut waited = false;
+        for _ in 0..10 {
+            let mut client = Client::connect(tcp.addresses()[0]).unwrap();
+            let (mut stream, _) = tcp.accept(0).unwrap();
+            assert_eq!(stream.write_last(b"the end").unwrap(), 7);
+            client.set_nonblocking(true).unwrap();
+            // The system would send them after a while, which can be over on a machine that stands still.
+            waited |= client.peek(&mut [0; 7]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock);
+            stream.shutdown_write().unwrap();
+            client.set_nonblocking(false).unwrap();
+            let mut received = Vec::new();
+            client.read_to_end(&mut received).unwrap();
+            assert_eq!(received, b"the end");
+        }
+        assert!(waited);
+    }
+
+    #[test]
+    fn the_last_bytes_for_a_peer_that_is_gone_are_an_error_and_no_signal() {
+        let mut tcp = listen_anywhere();
+        drop(Client::connect(tcp.addresses()[0]).unwrap());
+        let (mut stream, _) = tcp.accept(0).unwrap();
+        stream.shutdown_write().unwrap();
+        assert_eq!(stream.write_last(b"the end").unwrap_err().kind(), ErrorKind::BrokenPipe);
     }
 
     #[test]

@@ -222,6 +222,11 @@ impl Transport for WatchedTransport {
         self.note_write(result)
     }
 
+    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.transport.write_last(bytes);
+        self.note_write(result)
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.transport.shutdown_write()
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use frameloop::chat::Hub;
+use frameloop::chat::{Echo, Hub};
 use frameloop::protocol::{End, Limits, Message, Request};
 use frameloop::server::{App, ConnId, Outbox};
 
@@ -285,6 +285,23 @@ fn r13_what_many_say_in_one_turn_leaves_in_one_write_for_each_reader() {
     // The system may deliver the chats in a few pieces, each of which is a turn.
     assert!(writes <= 4 * readers.len(), "{writes} writes of {} frames", CHATS * readers.len());
     assert_eq!(watch.writes.len(), readers.len(), "the sender hears nothing");
+}
+
+#[test]
+fn r13_messages_that_are_not_long_and_come_in_one_read_leave_in_one_write() {
+    let mut by_hand = ByHand::new(Echo);
+    let mut client = by_hand.open();
+    let frame = client_frame(FIN | BINARY, &[7; 10_000]);
+    // The system may deliver them in pieces, but not each time.
+    let writes: Vec<usize> = (0..20)
+        .map(|_| {
+            by_hand.watch.borrow_mut().writes.clear();
+            client.write_all(&frame.repeat(3)).unwrap();
+            by_hand.turn_until_received(&mut client, 3 * (4 + 10_000));
+            by_hand.watch.borrow().writes.values().sum()
+        })
+        .collect();
+    assert!(writes.contains(&1), "{writes:?} writes of 3 messages");
 }
 
 #[cfg(target_os = "linux")]
