@@ -37,6 +37,14 @@ impl Outbox for Count {
         self.frames += 1;
     }
 
+    fn queued_bytes(&self, _to: ConnId) -> usize {
+        0
+    }
+
+    fn notify_drained(&mut self, _to: ConnId) {}
+
+    fn set_overload_code(&mut self, _to: ConnId, _code: CloseCode) {}
+
     fn close(&mut self, _to: ConnId, _code: CloseCode, _reason: &str) {}
 
     fn note(&mut self, _about: ConnId, _what: &'static str, _detail: &dyn Display) {

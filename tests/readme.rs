@@ -21,8 +21,8 @@ fn the_readme_lists_each_close_code_of_ours() {
         End::Failed(ProtocolError::UnmaskedFrame),
         End::Failed(ProtocolError::InvalidUtf8),
         End::Failed(ProtocolError::TooManyFrames(1)),
-        End::QueueFull,
-        End::SlowReader,
+        End::QueueFull(CloseCode::TRY_AGAIN_LATER),
+        End::SlowReader(CloseCode::TRY_AGAIN_LATER),
         End::HeartbeatTimeout,
     ];
     for end in ends {

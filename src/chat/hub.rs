@@ -102,6 +102,14 @@ mod tests {
             self.sent.push((to, String::from_utf8_lossy(&frame.as_bytes()[2..]).into_owned()));
         }
 
+        fn queued_bytes(&self, _to: ConnId) -> usize {
+            0
+        }
+
+        fn notify_drained(&mut self, _to: ConnId) {}
+
+        fn set_overload_code(&mut self, _to: ConnId, _code: CloseCode) {}
+
         fn close(&mut self, to: ConnId, code: CloseCode, _reason: &str) {
             self.closed.push((to, code));
         }

@@ -30,6 +30,8 @@ impl CloseCode {
     pub const SERVICE_RESTART: CloseCode = CloseCode(1012);
     /// 1013: the server is overloaded, or the peer too slow: try again later (IANA registry).
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
+    /// 4101: this server's own code, from the range for applications: the peer is too slow, and can go on where it was.
+    pub const SLOW_CONSUMER: CloseCode = CloseCode(4101);
     /// 4201: this server's own code, from the range for applications: no sign of life from the peer.
     pub const HEARTBEAT_TIMEOUT: CloseCode = CloseCode(4201);
 

@@ -72,6 +72,8 @@ pub struct Connection {
     /// The next ping comes sooner than an interval after the last.
     is_ping_hastened: bool,
     unanswered_pings: u8,
+    /// What a peer is told that is too slow.
+    overload_code: CloseCode,
     /// The end of the time for the opening handshake, the next ping, or the end of the time for closing: by state.
     deadline: Moment,
     /// While the request head is awaited.
@@ -127,6 +129,7 @@ impl Connection {
             is_aborted: false,
             is_ping_hastened: false,
             unanswered_pings: 0,
+            overload_code: CloseCode::TRY_AGAIN_LATER,
             deadline: commons.epoch(now).moment(deadline(now, commons.limits().handshake_timeout)),
             opening: Some(Box::default()),
             decoder: FrameDecoder::new(),
@@ -372,6 +375,11 @@ impl Connection {
         }
     }
 
+    /// The code of the Close frame for a peer that is too slow: 1013 unless this says something else.
+    pub fn set_overload_code(&mut self, code: CloseCode) {
+        self.overload_code = code;
+    }
+
     /// Whether a frame may be queued; ends the connection if the queue cannot hold it.
     #[inline]
     fn has_room(&mut self, frame_len: usize, now: Instant) -> bool {
@@ -380,7 +388,7 @@ impl Connection {
         }
         let has_room = frame_len <= self.commons.limits().queue_bytes_max.saturating_sub(self.queue.len());
         if !has_room {
-            self.give_up(End::QueueFull, now);
+            self.give_up(End::QueueFull(self.overload_code), now);
         }
         has_room
     }
@@ -460,7 +468,7 @@ impl Connection {
     /// Does what is due at `now`; nothing if it is early.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.slow_deadline().is_some_and(|deadline| deadline <= now) {
-            self.give_up(End::SlowReader, now);
+            self.give_up(End::SlowReader(self.overload_code), now);
         }
         if self.is_aborted || now < self.deadline() {
             return;

@@ -22,10 +22,10 @@ pub enum End {
     Reset,
     /// The peer gave no sign of life.
     HeartbeatTimeout,
-    /// The peer took nothing of what waited for it, for too long.
-    SlowReader,
-    /// More waited for the peer than its queue may hold.
-    QueueFull,
+    /// The peer took nothing of what waited for it, for too long. With the code that it is told.
+    SlowReader(CloseCode),
+    /// More waited for the peer than its queue may hold. With the code that it is told.
+    QueueFull(CloseCode),
 }
 
 impl End {
@@ -37,7 +37,7 @@ impl End {
             End::ClosedByUs(code) => Some(*code),
             End::Failed(error) => Some(error.close_code()),
             End::HeartbeatTimeout => Some(CloseCode::HEARTBEAT_TIMEOUT),
-            End::SlowReader | End::QueueFull => Some(CloseCode::TRY_AGAIN_LATER),
+            End::SlowReader(code) | End::QueueFull(code) => Some(*code),
         }
     }
 
@@ -51,7 +51,7 @@ impl End {
             End::Lost => "connection_lost",
             End::Reset => "connection_reset",
             End::HeartbeatTimeout => "heartbeat_timeout",
-            End::SlowReader | End::QueueFull => code_word(CloseCode::TRY_AGAIN_LATER),
+            End::SlowReader(code) | End::QueueFull(code) => code_word(*code),
         }
     }
 }
@@ -61,8 +61,8 @@ impl fmt::Display for End {
         match self {
             End::Refused(error) => write!(f, "{error}"),
             End::Failed(error) => write!(f, "{error}"),
-            End::SlowReader => write!(f, "the peer took nothing of what waited for it"),
-            End::QueueFull => write!(f, "more waited for the peer than its queue may hold"),
+            End::SlowReader(_) => write!(f, "the peer took nothing of what waited for it"),
+            End::QueueFull(_) => write!(f, "more waited for the peer than its queue may hold"),
             other => f.write_str(other.word()),
         }
     }
@@ -81,6 +81,7 @@ pub(super) fn code_word(code: CloseCode) -> &'static str {
         CloseCode::INTERNAL_ERROR => "internal",
         CloseCode::SERVICE_RESTART => "restart",
         CloseCode::TRY_AGAIN_LATER => "overloaded",
+        CloseCode::SLOW_CONSUMER => "slow_consumer",
         CloseCode::HEARTBEAT_TIMEOUT => "heartbeat_timeout",
         _ => "closed",
     }
@@ -113,8 +114,21 @@ mod tests {
             (End::Lost, "connection_lost", "connection_lost".to_owned()),
             (End::Reset, "connection_reset", "connection_reset".to_owned()),
             (End::HeartbeatTimeout, "heartbeat_timeout", "heartbeat_timeout".to_owned()),
-            (End::SlowReader, "overloaded", "the peer took nothing of what waited for it".to_owned()),
-            (End::QueueFull, "overloaded", "more waited for the peer than its queue may hold".to_owned()),
+            (
+                End::SlowReader(CloseCode::TRY_AGAIN_LATER),
+                "overloaded",
+                "the peer took nothing of what waited for it".to_owned(),
+            ),
+            (
+                End::QueueFull(CloseCode::TRY_AGAIN_LATER),
+                "overloaded",
+                "more waited for the peer than its queue may hold".to_owned(),
+            ),
+            (
+                End::QueueFull(CloseCode::SLOW_CONSUMER),
+                "slow_consumer",
+                "more waited for the peer than its queue may hold".to_owned(),
+            ),
         ] {
             assert_eq!((end.word(), end.to_string()), (word, text), "{end:?}");
         }

@@ -22,7 +22,31 @@ pub trait App {
     fn on_close(&mut self, id: ConnId, end: &End, out: &mut impl Outbox) {
         let _ = (id, end, out);
     }
+
+    /// Of what waited for a peer not much is left ([`DRAINED_BYTES_MAX`]). Called once for each
+    /// [`notify_drained`](Outbox::notify_drained), in a later turn than that.
+    fn on_drained(&mut self, id: ConnId, out: &mut impl Outbox) {
+        let _ = (id, out);
+    }
+
+    /// When the application has something to do next, whatever its peers do.
+    fn next_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// The time of [`next_timeout`](App::next_timeout) has come. Called once a turn: what is left over is for the next one.
+    fn on_timeout(&mut self, out: &mut impl Outbox) {
+        let _ = out;
+    }
+
+    /// The server was asked to stop. Whoever is not closed here is closed with 1001 when this returns.
+    fn on_stop(&mut self, out: &mut impl Outbox) {
+        let _ = out;
+    }
 }
+
+/// With so many bytes left in its queue a peer is drained: it still has something to take while more is made.
+pub const DRAINED_BYTES_MAX: usize = 64 * 1024;
 
 /// The ways in which an application acts on connections, those of others included.
 ///
@@ -34,6 +58,16 @@ pub trait Outbox {
 
     /// Sends a frame that was encoded once for many.
     fn send_shared(&mut self, to: ConnId, frame: &SharedFrame);
+
+    /// Encoded bytes that wait for a peer; of more than
+    /// [`queue_bytes_max`](crate::protocol::Limits::queue_bytes_max) it is closed.
+    fn queued_bytes(&self, to: ConnId) -> usize;
+
+    /// Asks for [`App::on_drained`], for those who send what is long in pieces.
+    fn notify_drained(&mut self, to: ConnId);
+
+    /// Sets the code with which the peer is closed if it is too slow, in place of 1013.
+    fn set_overload_code(&mut self, to: ConnId, code: CloseCode);
 
     /// Begins the closing handshake, behind what was sent before (§7.1.2). `reason`: at most 123 bytes, the rest is cut.
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str);

@@ -31,7 +31,7 @@ pub(crate) fn ended<T>(peer: &Peer<T>, age: Duration, notes: Option<&Notes>) {
         _ => None,
     };
     let detail = match end {
-        End::Refused(_) | End::Failed(_) | End::SlowReader | End::QueueFull => Some(Quoted(end)),
+        End::Refused(_) | End::Failed(_) | End::SlowReader(_) | End::QueueFull(_) => Some(Quoted(end)),
         _ => None,
     };
     let left_out = notes.map(|notes| notes.left_out).filter(|&count| count > 0);

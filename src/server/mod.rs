@@ -12,13 +12,15 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | [`Config`], [`Server`], the turn |
+//! | `mod.rs` | [`Server`], the turn |
+//! | `config` | [`Config`]: addresses, limits |
 //! | [`app`] | what an application and the server know of each other |
 //! | [`net`] | what the loop needs of the world, as two traits |
 //! | [`tcp`] | that, on mio |
 //! | `accept` | taking connections, and what happens where there is no room |
 //! | `read` | each peer's share of reading, and what it makes |
-//! | `peer` | a transport with its connection; all of them by key; the outbox |
+//! | `peer` | a transport with its connection, and how it is written to |
+//! | `peers` | all of them by key; the outbox |
 //! | `conn_table` | what an application knows of each connection, by key |
 //! | `timers` | deadlines, a list per kind |
 //! | `shrink` | when a table gives back the room that a crowd needed |
@@ -26,10 +28,12 @@
 
 mod accept;
 pub mod app;
+mod config;
 mod conn_table;
 mod journal;
 pub mod net;
 mod peer;
+mod peers;
 mod read;
 pub(crate) mod shrink;
 pub mod tcp;
@@ -41,10 +45,12 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-pub use self::app::{App, ConnId, Outbox};
+pub use self::app::{App, ConnId, DRAINED_BYTES_MAX, Outbox};
+pub use self::config::Config;
 pub use self::conn_table::ConnTable;
 use self::net::{Net, Ready, Transport as _};
-use self::peer::{Peers, Unread};
+use self::peer::Unread;
+use self::peers::Peers;
 use self::read::READ_BYTES_PER_TURN;
 use self::shrink::{new_list, shrink_list, shrink_queue};
 use self::tcp::Tcp;
@@ -52,45 +58,7 @@ pub use self::tcp::{BindError, Stopper};
 use self::timers::Timers;
 use crate::protocol::connection::Timer;
 use crate::protocol::moment::Epoch;
-use crate::protocol::{CloseCode, Commons, HandshakeError, Limits, State};
-
-/// How a server is set up.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// Names and addresses to listen on, as `HOST:PORT`; port 0 picks a free one (default `localhost:8765`).
-    pub listen: Vec<String>,
-    /// The bounds of each connection.
-    pub limits: Limits,
-    /// Connections at a time (default: no bound but the limit of open files). Those above get 503.
-    ///
-    /// Those whose opening handshake is not complete may be a quarter of them, and 16 in any case: with one more, the
-    /// oldest of these is cut with 408, as if its [`handshake_timeout`](Limits::handshake_timeout) were over. So
-    /// connections that never ask for anything cannot take the places of those that do.
-    pub connections_max: usize,
-    /// Subprotocols that are accepted, if a client offers one (default: none).
-    pub subprotocols: Vec<String>,
-    /// Whether other processes that say the same may listen on the same addresses (default: no): the system then deals
-    /// connections out among them (`SO_REUSEPORT`). They share nothing else.
-    pub reuse_port: bool,
-    /// Bytes that the system takes for a connection beyond what its peer has room for (`TCP_NOTSENT_LOWAT`, on Linux only;
-    /// default: no limit but the size of its buffer, some megabytes). A limit is for servers that send the same to many:
-    /// what the system takes is copied for each of them, and what waits here is shared. To messages that are larger it
-    /// costs a further turn of the loop for each so many bytes.
-    pub unsent_bytes_max: Option<u32>,
-}
-
-impl Default for Config {
-    fn default() -> Config {
-        Config {
-            listen: vec!["localhost:8765".to_owned()],
-            limits: Limits::default(),
-            connections_max: usize::MAX,
-            subprotocols: Vec::new(),
-            reuse_port: false,
-            unsent_bytes_max: None,
-        }
-    }
-}
+use crate::protocol::{CloseCode, Commons, HandshakeError, State};
 
 /// A WebSocket server with its application.
 #[derive(Debug)]
@@ -119,6 +87,8 @@ pub struct Server<A, N: Net = Tcp> {
     unread_bytes: usize,
     /// Peers that used up their share of writes.
     flushing: Vec<u32>,
+    /// Peers that are drained, of which the application hears in the next turn.
+    drained: Vec<ConnId>,
     /// Peers that are gone, within a turn.
     done: Vec<u32>,
     /// Handshake, ping and close deadlines: a peer has one of them, by its state.
@@ -178,6 +148,7 @@ impl<A: App, N: Net> Server<A, N> {
             unread: HashMap::new(),
             unread_bytes: 0,
             flushing: new_list(),
+            drained: new_list(),
             done: new_list(),
             timers: Timers::new(epoch),
             slow_timers: Timers::new(epoch),
@@ -227,6 +198,7 @@ impl<A: App, N: Net> Server<A, N> {
         self.read(now);
         self.accept(now);
         self.handle_timeouts(now);
+        self.tell_app(now);
         self.settle(now);
         if self.stops > 1 {
             self.abandon(now);
@@ -243,12 +215,18 @@ impl<A: App, N: Net> Server<A, N> {
     fn poll_timeout(&mut self) -> Option<Duration> {
         let is_busy = !self.reading.is_empty()
             || !self.flushing.is_empty()
+            || !self.drained.is_empty()
             || self.peers.has_dirty()
             || (!self.accepting.is_empty() && self.accept_again_at.is_none());
         if is_busy {
             return Some(Duration::ZERO);
         }
-        let deadlines = [self.timers.next_deadline(), self.slow_timers.next_deadline(), self.accept_again_at];
+        let deadlines = [
+            self.timers.next_deadline(),
+            self.slow_timers.next_deadline(),
+            self.accept_again_at,
+            self.app.next_timeout(),
+        ];
         let next = deadlines.into_iter().flatten().min();
         let wait = next.map(|next| next.saturating_duration_since(self.net.now()));
         if self.commons.has_much_to_spare() {
@@ -309,6 +287,7 @@ impl<A: App, N: Net> Server<A, N> {
         self.accepting.clear();
         self.accept_again_at = None;
         log::info!("stopping: {} connections to close", self.peers.len());
+        self.app.on_stop(&mut self.peers);
         for key in self.peers.keys() {
             let Some(peer) = self.peers.get_mut(key) else { continue };
             match peer.connection.state() {
@@ -341,6 +320,18 @@ impl<A: App, N: Net> Server<A, N> {
             peer.connection.handle_timeout(now);
             peer.flush(now); // while it is in the cache, and so that the next ping takes the same buffer
             self.peers.mark_dirty(key);
+        }
+    }
+
+    /// What the application waits for: its own time, and peers that are drained.
+    fn tell_app(&mut self, now: Instant) {
+        if self.app.next_timeout().is_some_and(|timeout| timeout <= now) {
+            self.app.on_timeout(&mut self.peers);
+        }
+        for id in std::mem::take(&mut self.drained) {
+            if self.peers.is_there(id) {
+                self.app.on_drained(id, &mut self.peers);
+            }
         }
     }
 
@@ -391,6 +382,7 @@ impl<A: App, N: Net> Server<A, N> {
         if self.peers.shrink() {
             shrink_queue(&mut self.reading);
             shrink_list(&mut self.flushing);
+            shrink_list(&mut self.drained);
             shrink_list(&mut self.done);
             self.timers.shrink();
             self.slow_timers.shrink();
@@ -413,6 +405,9 @@ impl<A: App, N: Net> Server<A, N> {
         }
         let is_resumed = peer.is_paused && queued_bytes <= self.commons.limits().queue_bytes_paused();
         peer.is_paused &= !is_resumed;
+        if queued_bytes <= DRAINED_BYTES_MAX && std::mem::take(&mut peer.is_drain_awaited) && !is_closed {
+            self.drained.push(peer.id(key));
+        }
         let is_done = peer.connection.is_done();
         self.arm(key);
         if is_closed {

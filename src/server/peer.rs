@@ -1,18 +1,13 @@
-//! One peer, and all of them by their key.
+//! One peer: what is sent to it, and what the loop remembers of it.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use slab::Slab;
-
-use super::app::{ConnId, Outbox};
-use super::journal::{self, Notes};
+use super::app::ConnId;
 use super::net::Transport;
-use super::shrink::{Extent, is_too_large, new_list, shrink_list, shrink_map};
-use crate::protocol::{CloseCode, Connection, Message, SharedFrame, State};
+use crate::protocol::{Connection, Message, State};
 
 /// A transport, the connection that runs over it, and what the loop has to remember of both.
 ///
@@ -29,7 +24,7 @@ pub(crate) struct Peer<T> {
     pub(crate) serial: u32,
     address: Address,
     /// Milliseconds since the server began.
-    since: Count,
+    pub(super) since: Count,
     pub(crate) traffic: Traffic,
     /// Bytes were read and not yet processed, since the peer used up its share of a turn.
     pub(crate) has_unread: bool,
@@ -51,11 +46,13 @@ pub(crate) struct Peer<T> {
     /// It is not read since too much waits for it.
     pub(crate) is_paused: bool,
     /// It is on the list of those to settle at the end of the turn; or it is being read quietly, and judged when that ends.
-    is_dirty: bool,
+    pub(super) is_dirty: bool,
     /// It is on the list of those to read.
     pub(crate) is_reading: bool,
     /// Its last message was long: the next one may be as well.
     pub(crate) expects_long: bool,
+    /// The application wants to hear when it is drained.
+    pub(crate) is_drain_awaited: bool,
 }
 
 /// What went over a connection.
@@ -128,6 +125,32 @@ impl Address {
 }
 
 impl<T> Peer<T> {
+    /// A peer that has just come, so many milliseconds after the server began.
+    pub(super) fn new(transport: T, connection: Connection, serial: u32, address: SocketAddr, since: u64) -> Peer<T> {
+        Peer {
+            transport,
+            connection,
+            serial,
+            address: address.into(),
+            since: Count::new(since),
+            traffic: Traffic::default(),
+            has_unread: false,
+            is_open: false,
+            is_ended: false,
+            is_logged: false,
+            is_refused: false,
+            can_read: false,
+            is_read_closed: false,
+            can_write: true,
+            is_write_shut: false,
+            is_paused: false,
+            is_dirty: false,
+            is_reading: false,
+            expects_long: false,
+            is_drain_awaited: false,
+        }
+    }
+
     pub(crate) fn id(&self, key: usize) -> ConnId {
         ConnId { key: key as u32, serial: self.serial }
     }
@@ -162,7 +185,7 @@ impl<T: Transport> Peer<T> {
     /// Sends a message: a long one at once, so that it need not be copied, behind what waits; all others when the read
     /// is processed, or at the end of the turn. Where others go with it, it is longer messages that are worth a write.
     #[inline]
-    fn send(&mut self, message: Message<'_>, is_more_to_come: bool, now: Instant) -> bool {
+    pub(super) fn send(&mut self, message: Message<'_>, is_more_to_come: bool, now: Instant) -> bool {
         let len = message.as_bytes().len();
         if len < DIRECT_BYTES_MIN
             || !self.can_write
@@ -237,224 +260,6 @@ impl<T: Transport> Peer<T> {
     }
 }
 
-/// All peers, and the list of those to which something happened in this turn.
-#[derive(Debug)]
-pub(crate) struct Peers<T> {
-    slab: Slab<Peer<T>>,
-    /// Of the keys in use.
-    extent: Extent,
-    dirty: Vec<u32>,
-    now: Instant,
-    next_serial: u32,
-    /// When the server began.
-    epoch: Instant,
-    /// About whom something was noted, by serial.
-    notes: HashMap<u32, Notes>,
-    /// Messages that the application sent in this turn, each receiver counted.
-    deliveries: usize,
-    /// Behind the message that the application has, its read brought more.
-    pub(crate) is_more_to_come: bool,
-}
-
-impl<T: Transport> Peers<T> {
-    pub(crate) fn new(now: Instant) -> Peers<T> {
-        Peers {
-            slab: Slab::new(),
-            extent: Extent::new(),
-            dirty: new_list(),
-            now,
-            next_serial: 1,
-            epoch: now,
-            notes: HashMap::new(),
-            deliveries: 0,
-            is_more_to_come: false,
-        }
-    }
-
-    /// Begins a turn.
-    pub(crate) fn begin_turn(&mut self, now: Instant) {
-        self.now = now;
-        self.deliveries = 0;
-    }
-
-    /// Whether this turn has made enough work for the sockets: then they get it before more is read.
-    #[inline]
-    pub(crate) fn has_delivered_enough(&self) -> bool {
-        self.deliveries >= DELIVERIES_PER_TURN
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.slab.len()
-    }
-
-    /// The key that the next peer gets.
-    pub(crate) fn next_key(&self) -> usize {
-        self.slab.vacant_key()
-    }
-
-    pub(crate) fn insert(&mut self, transport: T, connection: Connection, address: SocketAddr) -> &mut Peer<T> {
-        let key = self.slab.vacant_key();
-        let serial = self.next_serial;
-        self.next_serial = serial.checked_add(1).unwrap_or(1);
-        self.extent.add(key as u32);
-        self.slab.insert(Peer {
-            transport,
-            connection,
-            serial,
-            address: address.into(),
-            since: Count::new(self.age(self.now).as_millis() as u64),
-            traffic: Traffic::default(),
-            has_unread: false,
-            is_open: false,
-            is_ended: false,
-            is_logged: false,
-            is_refused: false,
-            can_read: false,
-            is_read_closed: false,
-            can_write: true,
-            is_write_shut: false,
-            is_paused: false,
-            is_dirty: false,
-            is_reading: false,
-            expects_long: false,
-        });
-        &mut self.slab[key]
-    }
-
-    pub(crate) fn get_mut(&mut self, key: usize) -> Option<&mut Peer<T>> {
-        self.slab.get_mut(key)
-    }
-
-    pub(crate) fn remove(&mut self, key: usize) -> Peer<T> {
-        self.extent.remove(key as u32);
-        let peer = self.slab.remove(key);
-        if !self.notes.is_empty() {
-            self.notes.remove(&peer.serial);
-            shrink_map(&mut self.notes);
-        }
-        peer
-    }
-
-    /// After a crowd has gone: gives back its room, and returns whether it did. A peer that stays keeps the room of all
-    /// keys below its own.
-    pub(crate) fn shrink(&mut self) -> bool {
-        let is_too_large = is_too_large::<Peer<T>>(self.extent.end(), self.slab.capacity());
-        if is_too_large {
-            self.slab.shrink_to_fit();
-            shrink_list(&mut self.dirty);
-        }
-        is_too_large
-    }
-
-    /// How long the server has been running.
-    fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.epoch)
-    }
-
-    /// The last line of the log about a peer, once: when all that will go out is out.
-    pub(crate) fn log_end(&mut self, key: usize, now: Instant) {
-        let age = self.age(now);
-        let Some(peer) = self.slab.get_mut(key) else { return };
-        if !peer.is_logged && (peer.connection.queued_bytes() == 0 || peer.connection.is_done()) {
-            peer.is_logged = true;
-            let age = Duration::from_millis((age.as_millis() as u64).saturating_sub(peer.since.get()));
-            journal::ended(peer, age, self.notes.get(&peer.serial));
-        }
-    }
-
-    pub(crate) fn keys(&self) -> Vec<usize> {
-        self.slab.iter().map(|(key, _)| key).collect()
-    }
-
-    /// Notes that the peer has to be settled at the end of the turn.
-    #[inline]
-    pub(crate) fn mark_dirty(&mut self, key: usize) {
-        let peer = &mut self.slab[key];
-        if !peer.is_dirty {
-            peer.is_dirty = true;
-            self.dirty.push(key as u32);
-        }
-    }
-
-    /// Its reading ended. What it made for the peer itself is written while it is still in the cache; if all is then as it
-    /// was, nothing is left to settle.
-    pub(crate) fn end_quiet_read(&mut self, key: usize, now: Instant) {
-        let peer = &mut self.slab[key];
-        peer.flush(now);
-        peer.is_dirty = false;
-        // One that is paused is read on by settle().
-        if peer.is_paused || peer.connection.state() != State::Open || peer.connection.queued_bytes() > 0 {
-            self.mark_dirty(key);
-        }
-    }
-
-    /// The dirty key at this position of the list, which is dirty no more. Positions go on until the list ends, and
-    /// it may grow meanwhile.
-    pub(crate) fn dirty_at(&mut self, position: usize) -> Option<usize> {
-        let key = *self.dirty.get(position)? as usize;
-        self.slab[key].is_dirty = false;
-        Some(key)
-    }
-
-    /// Whether anything is to be settled.
-    pub(crate) fn has_dirty(&self) -> bool {
-        !self.dirty.is_empty()
-    }
-
-    pub(crate) fn clear_dirty(&mut self) {
-        self.dirty.clear();
-    }
-
-    /// The peer, if the application has not been told of its end.
-    #[inline]
-    fn peer(&mut self, id: ConnId) -> Option<&mut Peer<T>> {
-        self.slab.get_mut(id.key as usize).filter(|peer| peer.serial == id.serial && !peer.is_ended)
-    }
-}
-
-impl<T: Transport> Outbox for Peers<T> {
-    #[inline]
-    fn send(&mut self, to: ConnId, message: Message<'_>) {
-        let (now, is_more_to_come) = (self.now, self.is_more_to_come);
-        self.deliveries += 1;
-        let Some(peer) = self.peer(to) else { return };
-        let is_sent = peer.send(message, is_more_to_come, now);
-        peer.traffic.messages_out.add(is_sent.into());
-        self.mark_dirty(to.key as usize);
-    }
-
-    #[inline]
-    fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
-        let now = self.now;
-        self.deliveries += 1;
-        let Some(peer) = self.peer(to) else { return };
-        let is_sent = peer.connection.send_shared(frame, now);
-        peer.traffic.messages_out.add(is_sent.into());
-        self.mark_dirty(to.key as usize);
-    }
-
-    fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {
-        let now = self.now;
-        let Some(peer) = self.peer(to) else { return };
-        peer.connection.close(code, reason, now);
-        self.mark_dirty(to.key as usize);
-    }
-
-    fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn fmt::Display) {
-        let now = self.now;
-        let Some(peer) = self.peer(about) else { return };
-        let address = peer.address();
-        let notes = self.notes.entry(about.serial).or_default();
-        if let Some(left_out) = notes.admit(now, NOTE_INTERVAL) {
-            journal::note(about, address, what, detail, left_out);
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.now
-    }
-}
-
 /// One peer's share of the writes of a turn. Beyond it the others come first.
 const WRITE_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 
@@ -464,15 +269,8 @@ const DIRECT_BYTES_MIN: usize = 8 * 1024;
 /// The same where one system call could take several of them.
 const DIRECT_BYTES_MIN_OF_SEVERAL: usize = 64 * 1024;
 
-/// Messages sent in a turn, each receiver counted: about 10 ms of writes. A flood of messages to many receivers is cut
-/// into turns of this size, so that everything else gets its turn in between.
-const DELIVERIES_PER_TURN: usize = 16 * 1024;
-
 /// Slices in one vectored write: a broadcast of many small frames to one peer in a turn.
 const SLICES_PER_WRITE: usize = 64;
-
-/// The least time between two log lines about the same peer's mistakes.
-const NOTE_INTERVAL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

@@ -60,6 +60,14 @@ impl Outbox for Post {
         self.sent.push((to, bytes[header..].to_vec()));
     }
 
+    fn queued_bytes(&self, _to: ConnId) -> usize {
+        0
+    }
+
+    fn notify_drained(&mut self, _to: ConnId) {}
+
+    fn set_overload_code(&mut self, _to: ConnId, _code: CloseCode) {}
+
     fn close(&mut self, to: ConnId, _code: CloseCode, _reason: &str) {
         self.closed.push(to);
     }

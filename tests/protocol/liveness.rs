@@ -186,7 +186,7 @@ fn when_the_time_for_closing_is_over_it_is_done_whatever_is_missing() {
         (
             "the queue is full",
             |l| assert!(!l.connection.send(Message::Binary(vec![0; 5 << 20].into()), l.now)),
-            End::QueueFull,
+            End::QueueFull(CloseCode::TRY_AGAIN_LATER),
         ),
     ];
     for (name, begin, end) in ways {
@@ -239,7 +239,10 @@ fn a_peer_that_takes_nothing_of_what_waits_is_closed_with_1013() {
     link.advance(seconds(30) - MOMENT);
     assert_eq!(link.connection.state(), State::Open);
     link.advance(MOMENT);
-    assert_eq!((link.connection.state(), link.connection.end()), (State::Closed, Some(&End::SlowReader)));
+    assert_eq!(
+        (link.connection.state(), link.connection.end()),
+        (State::Closed, Some(&End::SlowReader(CloseCode::TRY_AGAIN_LATER)))
+    );
     assert_eq!(link.connection.slow_deadline(), None);
     let frames = link.take_frames();
     assert_eq!(frames.len(), 1, "what was not begun is dropped");
@@ -271,7 +274,11 @@ fn progress_of_one_byte_is_enough_and_bytes_received_are_not() {
     }
     assert_eq!(link.connection.state(), State::Open);
     link.advance(seconds(1));
-    assert_eq!(link.connection.end(), Some(&End::SlowReader), "a peer that talks but does not listen");
+    assert_eq!(
+        link.connection.end(),
+        Some(&End::SlowReader(CloseCode::TRY_AGAIN_LATER)),
+        "a peer that talks but does not listen"
+    );
 }
 
 #[test]

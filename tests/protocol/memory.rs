@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::process::Command;
 
-use frameloop::protocol::{Commons, End, Limits, Message};
+use frameloop::protocol::{CloseCode, Commons, End, Limits, Message};
 
 use crate::Link;
 use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, client_frame};
@@ -87,7 +87,7 @@ fn a_queue_that_was_full_is_freed() {
             while link.connection.end().is_none() {
                 link.connection.send(Message::binary(&[7; 1000]), link.now);
             }
-            assert_eq!(link.connection.end(), Some(&End::QueueFull));
+            assert_eq!(link.connection.end(), Some(&End::QueueFull(CloseCode::TRY_AGAIN_LATER)));
             assert!(link.connection.queued_bytes() < 128, "a Close frame");
             link
         };

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use frameloop::protocol::limits::CONTROL_QUEUE_BYTES_MAX;
-use frameloop::protocol::{End, Limits, Message, SharedFrame, State};
+use frameloop::protocol::{CloseCode, End, Limits, Message, SharedFrame, State};
 
 use crate::Link;
 use crate::wire::{BINARY, FIN, PING, PONG, ServerFrame, TEXT, client_frame, server_frames};
@@ -73,7 +73,10 @@ fn one_byte_more_than_the_queue_may_hold_ends_the_connection_with_1013_and_drops
         link.connection.send(Message::binary(&payload(296)), link.now);
         assert_eq!(link.connection.queued_bytes(), 500);
         overflow(&mut link);
-        assert_eq!((link.connection.state(), link.connection.end()), (State::Closed, Some(&End::QueueFull)));
+        assert_eq!(
+            (link.connection.state(), link.connection.end()),
+            (State::Closed, Some(&End::QueueFull(CloseCode::TRY_AGAIN_LATER)))
+        );
         // §5.4: the frame of which a part was sent goes on; the one behind it is dropped.
         let frames = server_frames(&[taken, link.take(usize::MAX)].concat());
         let [first, second, close] = &frames[..] else { panic!("{frames:?}") };
@@ -97,7 +100,7 @@ fn a_pong_that_was_begun_is_sent_to_its_end_and_the_one_behind_it_is_dropped_wit
 fn a_message_larger_than_the_whole_queue_ends_the_connection_too() {
     let mut link = Link::open(Limits { queue_bytes_max: 1000, ..Limits::default() });
     link.connection.send(Message::binary(&payload(1000)), link.now);
-    assert_eq!(link.connection.end(), Some(&End::QueueFull));
+    assert_eq!(link.connection.end(), Some(&End::QueueFull(CloseCode::TRY_AGAIN_LATER)));
     let frames = link.take_frames();
     assert_eq!((frames.len(), frames[0].close_code()), (1, Some(1013)));
 }

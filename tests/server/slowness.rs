@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use frameloop::chat::Hub;
-use frameloop::protocol::{End, Limits};
+use frameloop::protocol::{CloseCode, End, Limits};
 
 use crate::client::Client;
 use crate::harness::{Firehose, NEVER, Recorder, Running, Told, config};
@@ -30,7 +30,7 @@ fn a_reader_that_takes_nothing_is_closed_at_the_end_of_the_time() {
     let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
     let start = Instant::now();
     slow.send_text(&MUCH.to_string());
-    assert_eq!(record.next_end(), End::SlowReader);
+    assert_eq!(record.next_end(), End::SlowReader(CloseCode::TRY_AGAIN_LATER));
     assert!(start.elapsed() >= limits.slow_timeout);
     let frames = slow.frames_to_the_end();
     let (close, data) = frames.split_last().unwrap();
@@ -181,7 +181,7 @@ fn a_slow_reader_that_does_not_even_take_the_close_is_dropped() {
             break end;
         }
     };
-    assert_eq!(end, End::QueueFull);
+    assert_eq!(end, End::QueueFull(CloseCode::TRY_AGAIN_LATER));
     sender.leave();
     server.stop();
     server.wait().unwrap();

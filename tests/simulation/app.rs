@@ -187,6 +187,18 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
         self.out.send_shared(to, frame);
     }
 
+    fn queued_bytes(&self, to: ConnId) -> usize {
+        self.out.queued_bytes(to)
+    }
+
+    fn notify_drained(&mut self, to: ConnId) {
+        self.out.notify_drained(to);
+    }
+
+    fn set_overload_code(&mut self, to: ConnId, code: CloseCode) {
+        self.out.set_overload_code(to, code);
+    }
+
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {
         let mut record = self.record.borrow_mut();
         let client = record.open[&to];

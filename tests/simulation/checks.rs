@@ -155,9 +155,11 @@ pub(crate) fn judge(client: &Client, seen: &Seen, socket: &Socket, bounds: &Boun
                 && silent_for(bounds.woke_at) >= limits.ping_interval
         }
         // It was tried once more in this very turn.
-        End::SlowReader => silent_for(socket.was_stuck_since) >= limits.slow_timeout && socket.first_write == Some(0),
+        End::SlowReader(_) => {
+            silent_for(socket.was_stuck_since) >= limits.slow_timeout && socket.first_write == Some(0)
+        }
         // All that was sent since all was taken, the pongs, and the frame that did not fit.
-        End::QueueFull => {
+        End::QueueFull(_) => {
             let pongs = (client.pings_sent as usize * 127).min(CONTROL_QUEUE_BYTES_MAX + 2 * 127);
             seen.pushed + seen.pushed_in_turn + pongs + 1024 > limits.queue_bytes_max
         }
