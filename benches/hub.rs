@@ -54,6 +54,10 @@ impl Outbox for Count {
     fn now(&self) -> Instant {
         self.now
     }
+
+    fn unix_ms(&self) -> u64 {
+        1_734_190_000_123
+    }
 }
 
 fn main() {

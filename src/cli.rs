@@ -1,8 +1,11 @@
 //! The command line: flags to a [`Command`], or one line that says what is wrong.
 
+mod sessions;
+
 use std::ffi::OsString;
 use std::time::Duration;
 
+use frameloop::chat::hub::options::Options as HubOptions;
 use frameloop::protocol::Limits;
 use frameloop::server::Config;
 use lexopt::{Arg, Parser};
@@ -36,6 +39,19 @@ Usage: frameloop [serve|echo] [flags]
   --help                    this text
   --version                 the version
 
+Sessions and rooms, with serve only:
+
+  --resume-window TIME      how long a session waits for its client (60s)
+  --presence-grace TIME     how long a lost client still counts as present (10s)
+  --hello-timeout TIME      time for hello (10s)
+  --rooms-per-session N     rooms of one session (100)
+  --max-rooms N             rooms in all (100000)
+  --state-bytes SIZE        bytes of a room's state (1MiB)
+  --history N               chats in a room's log (1000)
+  --history-bytes SIZE      bytes of a room's log (4MiB)
+  --memory-limit SIZE       bytes of all logs (1GiB)
+  --batch-interval TIME     gather what a session gets to one array (off)
+
 TIME is a number with ms, s or m, such as 500ms. SIZE is a number of bytes, or one
 with KiB, MiB or GiB, such as 64KiB. The log goes to standard error. SIGTERM and
 SIGINT close all connections with 1001; a second one ends at once.
@@ -49,7 +65,7 @@ pub(crate) enum Command {
     /// Print the version.
     Version,
     /// Run a server.
-    Run(Options),
+    Run(Box<Options>),
     /// Run the load test with these arguments.
     Bench(Vec<OsString>),
 }
@@ -61,6 +77,8 @@ pub(crate) struct Options {
     /// Its `connections_max` is `usize::MAX` unless `has_max_connections`.
     pub(crate) config: Config,
     pub(crate) has_max_connections: bool,
+    /// For [`Mode::Serve`].
+    pub(crate) hub: HubOptions,
     pub(crate) log_level: LevelFilter,
 }
 
@@ -84,6 +102,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
     let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
     let (mut log_level, mut reuse_port) = (LevelFilter::Info, false);
+    let (mut hub, mut session_flag) = (HubOptions::default(), None);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
@@ -122,6 +141,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                 max_connections = Some(value().and_then(|value| parse_connections(&value).map_err(at))?);
             }
             "log-level" => log_level = value().and_then(|value| parse_level(&value).map_err(at))?,
+            name if sessions::FLAGS.contains(&name) => {
+                let set = value().map(|value| sessions::set(&mut hub, &flag, &value))?;
+                set.unwrap_or(Ok(())).map_err(at)?;
+                session_flag = Some(flag);
+            }
             _ => return Err(format!("unknown flag '--{flag}'; --help lists the flags")),
         }
     }
@@ -147,6 +171,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             limits.queue_bytes_max, limits.message_bytes_max
         ));
     }
+    if let Some(flag) = session_flag.filter(|_| mode == Mode::Echo) {
+        return Err(format!("--{flag}: echo has no sessions; it goes with serve"));
+    }
+    hub.message_bytes = limits.message_bytes_max;
+    (hub.ping_interval, hub.ping_misses) = (limits.ping_interval, limits.ping_misses_max);
     let config = Config {
         listen,
         limits,
@@ -154,7 +183,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         reuse_port,
         ..Config::default()
     };
-    Ok(Command::Run(Options { mode, config, has_max_connections: max_connections.is_some(), log_level }))
+    let has_max_connections = max_connections.is_some();
+    Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, log_level })))
 }
 
 fn parse_mode(value: &str) -> Result<Mode, String> {
@@ -239,7 +269,7 @@ mod tests {
 
     fn run(args: &[&str]) -> Options {
         match parse(args.iter().map(OsString::from)) {
-            Ok(Command::Run(options)) => options,
+            Ok(Command::Run(options)) => *options,
             other => panic!("{args:?}: {other:?}"),
         }
     }
@@ -364,6 +394,6 @@ mod tests {
             "version",
         ];
         assert!(flags.iter().all(|flag| HELP.contains(&format!("  --{flag} "))));
-        assert_eq!(HELP.matches("\n  --").count(), flags.len());
+        assert_eq!(HELP.matches("\n  --").count(), flags.len() + sessions::FLAGS.len());
     }
 }

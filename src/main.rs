@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("frameloop ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::Run(options)) => start(options),
+        Ok(Command::Run(options)) => start(*options),
         Ok(Command::Bench(args)) => bench::main(args),
         Err(problem) => {
             complain(&problem);
@@ -42,8 +42,9 @@ fn start(mut options: Options) -> ExitCode {
     };
     let result = match options.mode {
         Mode::Serve => {
+            options.config.subprotocols = vec![Hub::SUBPROTOCOL.to_owned()];
             options.config.unsent_bytes_max = Some(Hub::UNSENT_BYTES_MAX);
-            run(&options, open_files, Hub::default())
+            run(&options, open_files, Hub::new(options.hub.clone()))
         }
         Mode::Echo => run(&options, open_files, Echo),
     };

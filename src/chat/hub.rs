@@ -1,86 +1,332 @@
-//! `frameloop serve`: everybody in one room, and what one says all others hear.
+//! `frameloop serve`: who is there, and who hears whom. Clients without a session are in the lobby; those with one are in
+//! the rooms that they joined.
+//!
+//! | file | what |
+//! |---|---|
+//! | `hub.rs` | how clients come and go, and clients without a session |
+//! | `requests` | what clients with sessions ask for |
+//! | `rooms` | rooms, what is said in them, and presence |
+//! | `replay` | what a client missed |
+//! | `post` | the way to the clients: at once, or gathered |
+//! | [`options`] | what can be chosen, and every bound |
 
+pub mod options;
+mod post;
+mod replay;
+mod requests;
+mod rooms;
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use self::options::{BATCH_MAX, DUE_PER_TURN, Options, RESTART_SPREAD};
+use self::post::Post;
+use self::replay::Link;
+use self::rooms::{History, Speaker};
+use super::agenda::{Agenda, Ticket};
+use super::crowd::Crowd;
 use super::room::Room;
-use super::session::{SessionId, SessionIds};
-use super::wire::{self, MessageType};
-use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
+use super::session::{Session, SessionId, SessionIds};
+use super::wire::reply;
+use super::wire::request::{Body, Input, LOBBY, Refusal, Request as WireRequest, parse_plain, parse_session};
+use crate::protocol::{CloseCode, End, Message, Request};
 use crate::server::{App, ConnId, ConnTable, Outbox};
 
-/// The chat server: each open connection has a session, and is a member of the lobby.
+/// The chat server.
 #[derive(Debug, Default)]
 pub struct Hub {
-    sessions: ConnTable<SessionId>,
+    options: Options,
     ids: SessionIds,
-    lobby: Room,
+    clients: ConnTable<Client>,
+    /// The clients without a session.
+    lobby: Crowd,
+    sessions: HashMap<SessionId, Session>,
+    rooms: HashMap<Rc<str>, Room>,
+    agenda: DueAgenda,
+    post: Post,
+    history: History,
 }
+
+/// What an open connection is.
+#[derive(Debug)]
+enum Client {
+    /// One without a session, in the lobby. Its id tells others who said something.
+    Plain(SessionId),
+    /// It has announced a session, and has time for `hello`.
+    Waiting(Box<Ticket>),
+    /// It has one.
+    Session(Box<Link>),
+}
+
+/// What the hub has to do at a time.
+#[derive(Debug)]
+enum Due {
+    /// The time for `hello` is over.
+    Hello(ConnId),
+    /// Whoever lost its connection is no longer present.
+    Absent(SessionId),
+    /// It does not come back.
+    Gone(SessionId),
+    /// Who came and went in a room is told.
+    Presence(Rc<str>),
+    /// A room was empty for long.
+    Forget(Rc<str>),
+    /// What was gathered for a client is sent.
+    Batch(ConnId),
+}
+
+type DueAgenda = Agenda<Due>;
 
 impl Hub {
     /// The limit for [`Config::unsent_bytes_max`](crate::server::Config::unsent_bytes_max) that suits a chat: with 500 members
     /// who read slowly, the others of 5,000 hear 1.6 times as much as without it.
     pub const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 
-    /// The id of a connection's session.
-    pub fn session(&self, id: ConnId) -> Option<SessionId> {
-        self.sessions.get(id).copied()
+    /// The subprotocol of clients that want a session, for [`Config::subprotocols`](crate::server::Config::subprotocols).
+    pub const SUBPROTOCOL: &str = "frameloop.v1";
+
+    /// A hub that works so.
+    pub fn new(options: Options) -> Hub {
+        Hub { post: Post::new(options.batch_interval), options, ..Hub::default() }
     }
 
-    /// The room in which everybody is.
-    pub fn lobby(&self) -> &Room {
+    /// The id of a connection's session.
+    pub fn session(&self, id: ConnId) -> Option<SessionId> {
+        match self.clients.get(id)? {
+            Client::Plain(session) => Some(*session),
+            Client::Waiting(_) => None,
+            Client::Session(link) => Some(link.session),
+        }
+    }
+
+    /// The clients without a session, who are all in the lobby.
+    pub fn lobby(&self) -> &Crowd {
         &self.lobby
     }
 
-    /// Heap bytes that it owns, about: its tables by their capacity. They follow the number of connections up and down.
+    /// Heap bytes of its tables of clients, by their capacity. They follow the number of connections up and down.
     pub fn held_bytes(&self) -> usize {
-        self.sessions.held_bytes() + self.lobby.held_bytes()
+        self.clients.held_bytes() + self.lobby.held_bytes()
     }
 
-    /// P2: to every other member, as the bytes that the sender sent, encoded once.
-    fn broadcast(&self, from: ConnId, text: &str, out: &mut impl Outbox) {
-        let frame = SharedFrame::text(text);
-        for member in self.lobby.others(from) {
-            out.send_shared(member, &frame);
+    /// Bytes of all logs: at most [`Options::memory_limit`].
+    pub fn log_bytes(&self) -> usize {
+        self.history.bytes
+    }
+
+    // ---- coming and going
+
+    /// A client without a session is in the lobby.
+    fn enter_plain(&mut self, id: ConnId, out: &mut impl Outbox) {
+        match self.ids.next_id() {
+            Ok(session) => {
+                self.clients.insert(id, Client::Plain(session));
+                self.lobby.join(id);
+                self.keep_lobby();
+            }
+            Err(error) => self.fail(id, &error, out),
         }
+    }
+
+    /// While somebody is in the lobby it is not forgotten.
+    fn keep_lobby(&mut self) {
+        if let Some(end) = self.rooms.get_mut(LOBBY).and_then(|room| room.end.take()) {
+            self.agenda.cancel(end);
+        }
+    }
+
+    /// It is no longer a client without a session, nor one that is waited for.
+    fn leave_plain(&mut self, id: ConnId, out: &mut impl Outbox) {
+        if let Some(Client::Waiting(ticket)) = self.clients.remove(id) {
+            self.agenda.cancel(*ticket);
+        }
+        if self.lobby.leave(id) && self.lobby.is_empty() && self.rooms.contains_key(LOBBY) {
+            self.end_if_empty(&LOBBY.into(), out);
+        }
+    }
+
+    /// A connection is over. Its session lives on for a while, unless this is its end.
+    fn depart(&mut self, id: ConnId, is_final: bool, out: &mut impl Outbox) {
+        let Some(Client::Session(link)) = self.clients.get(id) else { return self.leave_plain(id, out) };
+        let session_id = link.session;
+        self.clients.remove(id);
+        self.post.forget(id);
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        session.connection = None;
+        let rooms: Vec<Rc<str>> = session.rooms.keys().cloned().collect();
+        if !is_final {
+            let (now, options) = (out.now(), &self.options);
+            session.ends.push(self.agenda.add(now + options.presence_grace, Due::Absent(session_id)));
+            session.ends.push(self.agenda.add(now + options.resume_window, Due::Gone(session_id)));
+        }
+        for name in &rooms {
+            if let Some(room) = self.rooms.get_mut(name) {
+                room.members.remove(id);
+            }
+            self.end_if_empty(name, out);
+        }
+        if is_final {
+            self.end_session(session_id, out);
+        }
+    }
+
+    /// A session without a connection is no longer present in its rooms.
+    fn end_presence(&mut self, session: SessionId, out: &impl Outbox) {
+        let Some(session) = self.sessions.get(&session) else { return };
+        let rooms: Vec<Rc<str>> = session.rooms.keys().cloned().collect();
+        let session = session.profile.session;
+        for name in &rooms {
+            if self.rooms.get_mut(name).is_some_and(|room| room.presence.leave(session)) {
+                self.stir_presence(name, out);
+            }
+        }
+    }
+
+    fn end_session(&mut self, session: SessionId, out: &impl Outbox) {
+        self.end_presence(session, out);
+        if let Some(session) = self.sessions.remove(&session) {
+            for ticket in session.ends {
+                self.agenda.cancel(ticket);
+            }
+        }
+    }
+
+    /// Closes the connection of a session, which is told why.
+    fn dismiss(
+        &mut self,
+        id: ConnId,
+        code: CloseCode,
+        reason: &str,
+        reconnect_after: Option<Duration>,
+        out: &mut impl Outbox,
+    ) {
+        let mut json = String::new();
+        let after_ms = reconnect_after.map(|after| after.as_millis() as u64);
+        reply::Disconnect { code: code.number(), reason, reconnect: after_ms.is_some(), after_ms }.write(&mut json);
+        self.post.send(id, &json, out);
+        self.depart(id, false, out);
+        out.close(id, code, reason);
+    }
+
+    /// The system has no random numbers, and thus no ids that are secret.
+    fn fail(&mut self, id: ConnId, error: &dyn Display, out: &mut impl Outbox) {
+        out.note(id, "no session id", error);
+        self.depart(id, false, out);
+        out.close(id, CloseCode::INTERNAL_ERROR, "internal");
+    }
+
+    // ---- messages
+
+    fn plain_message(&mut self, id: ConnId, session: SessionId, text: &str, out: &mut impl Outbox) {
+        match parse_plain(text) {
+            Ok(WireRequest { body: Body::Chat(chat), .. }) => {
+                let speaker = Speaker { connection: id, session, user: None };
+                match self.open_room(LOBBY) {
+                    Ok(lobby) => drop(self.publish(&lobby, speaker, &chat.own_members(), text, out)),
+                    Err(_) => self.fail(id, &"the lobby has no epoch", out),
+                }
+            }
+            Ok(request) => self.request(id, request, out),
+            Err(refusal) => self.refuse_written(id, &refusal, out),
+        }
+    }
+
+    fn session_message(&mut self, id: ConnId, text: &str, out: &mut impl Outbox) {
+        let requests = match parse_session(text, BATCH_MAX) {
+            Ok(Input::One(request)) => vec![request],
+            Ok(Input::Batch(requests)) => requests,
+            Err(error) => vec![Err(error.into())],
+        };
+        for request in requests {
+            match request {
+                Ok(request) => self.request(id, request, out),
+                Err(refusal) => self.refuse_written(id, &refusal, out),
+            }
+        }
+    }
+
+    /// P4: what is no request is answered and noted, and the connection lives on.
+    fn refuse_written(&mut self, id: ConnId, refusal: &Refusal, out: &mut impl Outbox) {
+        out.note(id, "invalid message received", &refusal.error);
+        self.post.send(id, &refusal.to_json(), out);
     }
 }
 
 impl App for Hub {
-    fn on_open(&mut self, id: ConnId, _request: &Request, out: &mut impl Outbox) {
-        match self.ids.next_id() {
-            Ok(session) => {
-                self.sessions.insert(id, session);
-                self.lobby.join(id);
-            }
-            Err(error) => {
-                out.note(id, "no session id", &error);
-                out.close(id, CloseCode::INTERNAL_ERROR, "internal");
-            }
+    fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
+        if request.select_subprotocol(&[Hub::SUBPROTOCOL]).is_none() {
+            return self.enter_plain(id, out);
         }
+        let ticket = self.agenda.add(out.now() + self.options.hello_timeout, Due::Hello(id));
+        self.clients.insert(id, Client::Waiting(Box::new(ticket)));
     }
 
     fn on_message(&mut self, id: ConnId, message: Message<'_>, out: &mut impl Outbox) {
-        let Message::Text(text) = message else {
-            self.lobby.leave(id);
-            out.close(id, CloseCode::UNSUPPORTED_DATA, "binary"); // P6
-            return;
+        let (client, text) = match (self.clients.get(id), message) {
+            (None, _) => return, // it is being closed
+            (Some(client), Message::Text(text)) => (client, text),
+            (Some(Client::Session(_)), Message::Binary(_)) => {
+                return self.dismiss(id, CloseCode::UNSUPPORTED_DATA, "binary", None, out);
+            }
+            (Some(_), Message::Binary(_)) => {
+                self.leave_plain(id, out);
+                return out.close(id, CloseCode::UNSUPPORTED_DATA, "binary"); // P6
+            }
         };
-        match wire::parse(&text) {
-            Ok(MessageType::Chat) => self.broadcast(id, &text, out),
-            Err(error) => {
-                out.note(id, "invalid message received", &error); // P4
-                out.send(id, Message::text(&error.to_json()));
+        match client {
+            Client::Plain(session) => self.plain_message(id, *session, &text, out),
+            Client::Waiting(_) | Client::Session(_) => self.session_message(id, &text, out),
+        }
+    }
+
+    fn on_close(&mut self, id: ConnId, end: &End, out: &mut impl Outbox) {
+        self.depart(id, *end == End::ClosedByPeer(Some(CloseCode::NORMAL)), out);
+    }
+
+    fn on_drained(&mut self, id: ConnId, out: &mut impl Outbox) {
+        self.replay(id, out);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.agenda.next()
+    }
+
+    fn on_timeout(&mut self, out: &mut impl Outbox) {
+        for _ in 0..DUE_PER_TURN {
+            let Some(due) = self.agenda.pop_due(out.now()) else { return };
+            match due {
+                Due::Hello(id) => {
+                    self.clients.remove(id);
+                    out.close(id, CloseCode::HELLO_TIMEOUT, "hello_timeout");
+                }
+                Due::Absent(session) => self.end_presence(session, out),
+                Due::Gone(session) => self.end_session(session, out),
+                Due::Presence(room) => self.tell_presence(&room, out),
+                Due::Forget(room) => self.forget_room(&room),
+                Due::Batch(id) => self.post.flush(id, out),
             }
         }
     }
 
-    fn on_close(&mut self, id: ConnId, _end: &End, _out: &mut impl Outbox) {
-        self.sessions.remove(id);
-        self.lobby.leave(id);
+    fn on_stop(&mut self, out: &mut impl Outbox) {
+        let connections: Vec<ConnId> = self.sessions.values().filter_map(|session| session.connection).collect();
+        let count = connections.len() as u32;
+        for (index, id) in connections.into_iter().enumerate() {
+            let after = RESTART_SPREAD * index as u32 / count + RESTART_MIN;
+            self.dismiss(id, CloseCode::SERVICE_RESTART, "restart", Some(after), out);
+        }
     }
 }
+
+/// A server that restarts is not there before.
+const RESTART_MIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::SharedFrame;
     use std::collections::HashSet;
     use std::fmt::Display;
     use std::time::Instant;
@@ -120,6 +366,10 @@ mod tests {
 
         fn now(&self) -> Instant {
             Instant::now()
+        }
+
+        fn unix_ms(&self) -> u64 {
+            1_734_190_000_123
         }
     }
 

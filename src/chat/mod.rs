@@ -7,6 +7,7 @@
 //! | [`hub`] | `frameloop serve`: who is there, and who hears whom |
 //! | [`session`] | who a connection is, and ids that nobody can guess |
 //! | [`room`] | the members of a room |
+//! | [`state`] | the state of a room, changed by merge patches |
 //! | [`wire`] | JSON in and out |
 //! | [`echo`] | `frameloop echo` |
 //!
@@ -26,10 +27,15 @@
 //! An `error` object is `{"type":"error","code":…,"message":…}` with `code` one of `invalid_json`, `invalid_message` (and
 //! then `field`, where one member is at fault) and `unknown_type`.
 
+pub mod agenda;
+pub mod crowd;
 pub mod echo;
 pub mod hub;
+pub mod log;
+pub mod presence;
 pub mod room;
 pub mod session;
+pub mod state;
 pub mod wire;
 
 pub use echo::Echo;

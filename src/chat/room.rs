@@ -1,50 +1,123 @@
-//! The members of one room.
+//! One room: what was said in it, its state, and who is there.
 
-use crate::server::shrink::shrink_list;
-use crate::server::{ConnId, ConnTable};
+use std::collections::HashMap;
+use std::rc::Rc;
 
-/// A room: who gets what is said in it.
-///
-/// Members lie densely in a vector, since a broadcast goes over all of them; the table finds the one that leaves.
-#[derive(Debug, Default)]
+use super::agenda::Ticket;
+use super::log::Log;
+use super::presence::Presence;
+use super::session::{Epoch, SessionId};
+use super::state::RoomState;
+use crate::server::ConnId;
+
+/// A room of clients with sessions; in the lobby there may be others beside them.
+#[derive(Debug)]
 pub struct Room {
-    members: Vec<ConnId>,
-    positions: ConnTable<u32>,
+    /// Its name.
+    pub name: Rc<str>,
+    /// The life of its log: another one after it was forgotten.
+    pub epoch: Epoch,
+    /// The chats, as readers with sessions get them.
+    pub log: Log,
+    /// What all share.
+    pub state: RoomState,
+    /// The last patches of the state, by their versions.
+    pub patches: Log,
+    /// Who is there, for those who want to know.
+    pub presence: Presence,
+    /// The connections that are in it.
+    pub members: Members,
+    /// When it is forgotten, if nobody comes.
+    pub end: Option<Ticket>,
 }
 
 impl Room {
-    /// Adds a member, once.
-    pub fn join(&mut self, id: ConnId) {
-        if self.positions.get(id).is_none() {
-            self.positions.insert(id, self.members.len() as u32);
-            self.members.push(id);
+    /// A room in which nothing was said.
+    pub fn new(name: Rc<str>, epoch: Epoch) -> Room {
+        Room {
+            name,
+            epoch,
+            log: Log::new(1),
+            state: RoomState::default(),
+            patches: Log::new(1),
+            presence: Presence::default(),
+            members: Members::default(),
+            end: None,
         }
     }
 
-    /// Removes a member, at the same cost in a room of any size. Returns whether it was one.
-    pub fn leave(&mut self, id: ConnId) -> bool {
-        let Some(position) = self.positions.remove(id) else { return false };
-        self.members.swap_remove(position as usize);
-        if let Some(&moved) = self.members.get(position as usize) {
-            self.positions.insert(moved, position);
+    /// The number of the last chat; 0 before the first one.
+    pub fn seq(&self) -> u64 {
+        self.log.next() - 1
+    }
+}
+
+/// A connection in a room, and what of it it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub connection: ConnId,
+    /// In which session.
+    pub session: SessionId,
+    /// Chats and signals as they come: nothing that it missed is still on its way.
+    pub is_live: bool,
+    /// Presence.
+    pub wants_presence: bool,
+    /// Patches of the state as they come.
+    pub wants_state: bool,
+}
+
+/// The connections in a room, densely, since a chat goes over all of them.
+#[derive(Debug, Default)]
+pub struct Members {
+    members: Vec<Member>,
+    positions: HashMap<ConnId, u32>,
+}
+
+impl Members {
+    /// Adds a member, or takes the place of what it was before. Whether it is new.
+    pub fn insert(&mut self, member: Member) -> bool {
+        if let Some(known) = self.get_mut(member.connection) {
+            *known = member;
+            return false;
         }
-        shrink_list(&mut self.members);
+        self.positions.insert(member.connection, self.members.len() as u32);
+        self.members.push(member);
         true
     }
 
-    /// All members but this one, in no particular order.
-    pub fn others(&self, id: ConnId) -> impl Iterator<Item = ConnId> {
-        self.members.iter().copied().filter(move |&member| member != id)
+    /// A member.
+    pub fn get(&self, id: ConnId) -> Option<&Member> {
+        self.positions.get(&id).map(|&position| &self.members[position as usize])
+    }
+
+    /// A member, to be changed.
+    pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Member> {
+        self.positions.get(&id).map(|&position| &mut self.members[position as usize])
+    }
+
+    /// Removes a member, at the same cost in a room of any size.
+    pub fn remove(&mut self, id: ConnId) -> Option<Member> {
+        let position = self.positions.remove(&id)?;
+        let member = self.members.swap_remove(position as usize);
+        if let Some(moved) = self.members.get(position as usize) {
+            self.positions.insert(moved.connection, position);
+        }
+        if self.members.len() < self.members.capacity() / 4 {
+            self.members.shrink_to(self.members.len() * 2);
+            self.positions.shrink_to(self.members.len() * 2);
+        }
+        Some(member)
+    }
+
+    /// All members, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter()
     }
 
     /// The number of members.
     pub fn len(&self) -> usize {
         self.members.len()
-    }
-
-    /// Heap bytes that it owns, about: its tables by their capacity.
-    pub fn held_bytes(&self) -> usize {
-        self.members.capacity() * size_of::<ConnId>() + self.positions.held_bytes()
     }
 
     /// Whether nobody is there.
@@ -56,24 +129,29 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::session::SessionIds;
 
     #[test]
     fn members_come_and_go_in_any_order() {
-        let id = ConnId::for_test;
-        let mut room = Room::default();
-        for index in 0..5 {
-            room.join(id(index));
+        let session = SessionIds::default().next_id().unwrap();
+        let member = |index| Member {
+            connection: ConnId::for_test(index),
+            session,
+            is_live: true,
+            wants_presence: false,
+            wants_state: false,
+        };
+        let mut members = Members::default();
+        assert!((0..100).all(|index| members.insert(member(index))));
+        assert!(!members.insert(Member { is_live: false, ..member(3) }));
+        assert!(!members.get(ConnId::for_test(3)).unwrap().is_live);
+        for index in (0..100).filter(|index| index % 7 != 3) {
+            assert_eq!(members.remove(ConnId::for_test(index)).unwrap().connection, ConnId::for_test(index));
+            assert_eq!(members.remove(ConnId::for_test(index)), None);
         }
-        room.join(id(3));
-        assert_eq!(room.len(), 5, "joining twice counts once");
-        for gone in [4, 0, 2] {
-            assert!(room.leave(id(gone)));
-            assert!(!room.leave(id(gone)), "it was no member any more");
-        }
-        let mut others: Vec<ConnId> = room.others(id(1)).collect();
-        others.sort();
-        assert_eq!(others, [id(3)]);
-        assert_eq!(room.others(id(9)).count(), 2, "whoever is no member hears of none excluded");
-        assert!(room.leave(id(1)) && room.leave(id(3)) && room.is_empty());
+        let mut left: Vec<ConnId> = members.iter().map(|member| member.connection).collect();
+        left.sort();
+        assert_eq!(left, (0..100).filter(|index| index % 7 == 3).map(ConnId::for_test).collect::<Vec<_>>());
+        assert!(left.iter().all(|&id| members.get(id).unwrap().connection == id));
     }
 }

@@ -3,13 +3,24 @@
 //! A message is checked whole and taken apart at its top level only; what its members hold is passed on as it was
 //! written, numbers of any size included. What readers would read differently is refused: names that stand twice,
 //! halves of surrogate pairs, nesting too deep for a reader that recurses.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`request`] | client to server: what a text asks for, or what is wrong with it |
+//! | [`reply`] | server to client: the messages as they are written |
+//! | `members` | the members of an object and the elements of an array, found without a tree |
+//! | `write` | an object, written member by member |
+
+mod members;
+pub mod reply;
+pub mod request;
+mod write;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 use std::fmt;
 
-use serde_core::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use self::members::{Members, string};
+pub use self::request::RequestId;
 
 /// What is wrong with a message. One error object answers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,15 +33,41 @@ pub struct WireError {
     pub field: Option<&'static str>,
 }
 
-/// The codes of `error` objects that plain mode uses.
+/// The closed list of what can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     /// The text is no JSON.
     InvalidJson,
-    /// The JSON is no message.
+    /// The JSON is no message, or one of its members is not what it must be.
     InvalidMessage,
     /// The message has a type that is not known.
     UnknownType,
+    /// The request is for sessions, and there is none yet.
+    HelloRequired,
+    /// The client speaks another version of the protocol.
+    UnsupportedVersion,
+    /// The token is missing or wrong.
+    Unauthorized,
+    /// The token was good once.
+    TokenExpired,
+    /// The user has no right to it.
+    Forbidden,
+    /// The session is not in that room.
+    NotJoined,
+    /// The session is in as many rooms as it may be.
+    RoomLimit,
+    /// The message was read, and is too large for what it asks.
+    MessageTooLarge,
+    /// The state of the room would be too large, or too deep.
+    StateTooLarge,
+    /// Too many messages in too short a time.
+    RateLimited,
+    /// The state has another version than the patch is for.
+    VersionConflict,
+    /// The server has too much to do.
+    Busy,
+    /// The server made a mistake.
+    Internal,
 }
 
 impl ErrorCode {
@@ -40,20 +77,44 @@ impl ErrorCode {
             ErrorCode::InvalidJson => "invalid_json",
             ErrorCode::InvalidMessage => "invalid_message",
             ErrorCode::UnknownType => "unknown_type",
+            ErrorCode::HelloRequired => "hello_required",
+            ErrorCode::UnsupportedVersion => "unsupported_version",
+            ErrorCode::Unauthorized => "unauthorized",
+            ErrorCode::TokenExpired => "token_expired",
+            ErrorCode::Forbidden => "forbidden",
+            ErrorCode::NotJoined => "not_joined",
+            ErrorCode::RoomLimit => "room_limit",
+            ErrorCode::MessageTooLarge => "message_too_large",
+            ErrorCode::StateTooLarge => "state_too_large",
+            ErrorCode::RateLimited => "rate_limited",
+            ErrorCode::VersionConflict => "version_conflict",
+            ErrorCode::Busy => "busy",
+            ErrorCode::Internal => "internal",
         }
     }
 }
 
 impl WireError {
-    /// The object that tells the peer.
+    /// The object that tells the peer, where nothing is known of the request.
     pub fn to_json(&self) -> String {
-        let (code, message) = (self.code.as_str(), serde_json::Value::from(self.message.as_str()));
-        let field = self.field.map_or(String::new(), |field| format!(",\"field\":\"{field}\""));
-        format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":{message}{field}}}")
+        let mut out = String::new();
+        reply::Error { field: self.field, ..reply::Error::new(self.code, &self.message) }.write(&mut out);
+        out
     }
 
     fn invalid_message(message: &str, field: Option<&'static str>) -> WireError {
         WireError { code: ErrorCode::InvalidMessage, message: message.to_owned(), field }
+    }
+
+    fn repeated(name: &str, field: Option<&'static str>) -> WireError {
+        let name: String = name.chars().take(NAME_CHARS_SHOWN).collect();
+        WireError::invalid_message(&format!("the member {name:?} stands twice"), field)
+    }
+
+    fn unknown_type(name: &str) -> WireError {
+        let name: String = name.chars().take(NAME_CHARS_SHOWN).collect();
+        let message = format!("there is no message of type {name:?}");
+        WireError { code: ErrorCode::UnknownType, message, field: Some("type") }
     }
 }
 
@@ -70,132 +131,31 @@ pub enum MessageType {
     Chat,
 }
 
-/// Checks a text from a client, and returns what kind of message it is.
+/// Checks a text from a client in plain mode, and returns what kind of message it is.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
 pub fn parse(text: &str) -> Result<MessageType, WireError> {
-    let mut members = Members::default();
-    let mut deserializer = serde_json::Deserializer::from_str(text);
-    let parsed = TopLevel(&mut members).deserialize(&mut deserializer).and_then(|()| deserializer.end());
-    if let Err(error) = parsed {
-        return Err(match error.classify() {
-            serde_json::error::Category::Data => {
-                WireError::invalid_message("a message is a JSON object with a member \"type\"", None)
-            }
-            _ => invalid_json(&error.to_string()),
-        });
+    match &*message_type(text, &Members::parse(text)?)? {
+        "chat" => Ok(MessageType::Chat),
+        name => Err(WireError::unknown_type(name)),
     }
+}
+
+/// What `type` names, of a text that keeps the rules that are for every message.
+fn message_type<'t>(text: &str, members: &Members<'t>) -> Result<Cow<'t, str>, WireError> {
     check_text(text)?;
-    if let Some(name) = members.repeated {
-        let name: String = name.chars().take(NAME_CHARS_SHOWN).collect();
-        return Err(WireError::invalid_message(&format!("the member {name:?} stands twice"), None));
+    if let Some(name) = members.repeated() {
+        return Err(WireError::repeated(name, None));
     }
-    let Some(message_type) = members.message_type else {
+    let Some(value) = members.get("type") else {
         return Err(WireError::invalid_message("the member \"type\" is missing", Some("type")));
     };
-    match serde_json::from_str::<Cow<'_, str>>(message_type.get()) {
-        Ok(name) if name == "chat" => Ok(MessageType::Chat),
-        Ok(name) => {
-            let name: String = name.chars().take(NAME_CHARS_SHOWN).collect();
-            let message = format!("there is no message of type {name:?}");
-            Err(WireError { code: ErrorCode::UnknownType, message, field: Some("type") })
-        }
-        Err(_) => Err(WireError::invalid_message("the member \"type\" must be a string", Some("type"))),
-    }
+    string(value).ok_or_else(|| WireError::invalid_message("the member \"type\" must be a string", Some("type")))
 }
 
 fn invalid_json(message: &str) -> WireError {
     WireError { code: ErrorCode::InvalidJson, message: message.to_owned(), field: None }
-}
-
-/// What the top level of a message holds that matters here.
-#[derive(Debug, Default)]
-struct Members<'t> {
-    message_type: Option<&'t RawValue>,
-    repeated: Option<String>,
-}
-
-/// Goes over the members of an object without building a tree.
-struct TopLevel<'m, 't>(&'m mut Members<'t>);
-
-impl<'t> DeserializeSeed<'t> for TopLevel<'_, 't> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'t> Visitor<'t> for TopLevel<'_, 't> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<M: MapAccess<'t>>(self, mut map: M) -> Result<(), M::Error> {
-        let mut names: Names<'t> = Names::default();
-        while let Some(name) = map.next_key_seed(Name)? {
-            let value: &'t RawValue = map.next_value()?;
-            if name == "type" {
-                self.0.message_type = Some(value);
-            }
-            if let Some(repeated) = names.add(name) {
-                self.0.repeated.get_or_insert(repeated);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A member name: borrowed, unless it has escapes.
-struct Name;
-
-impl<'t> DeserializeSeed<'t> for Name {
-    type Value = Cow<'t, str>;
-
-    fn deserialize<D: Deserializer<'t>>(self, deserializer: D) -> Result<Cow<'t, str>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'t> Visitor<'t> for Name {
-    type Value = Cow<'t, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a member name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'t str) -> Result<Cow<'t, str>, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Cow<'t, str>, E> {
-        Ok(Cow::Owned(name.to_owned()))
-    }
-}
-
-/// The names seen so far. Few are compared one by one; many go into a set whose hash a peer cannot aim at.
-#[derive(Debug, Default)]
-struct Names<'t> {
-    few: Vec<Cow<'t, str>>,
-    many: HashSet<Cow<'t, str>>,
-}
-
-impl<'t> Names<'t> {
-    /// Adds a name; returns it if it was there before.
-    fn add(&mut self, name: Cow<'t, str>) -> Option<String> {
-        if self.few.contains(&name) || self.many.contains(&name) {
-            return Some(name.into_owned());
-        }
-        if self.few.len() < FEW_NAMES {
-            self.few.push(name);
-        } else {
-            self.many.insert(name);
-        }
-        None
-    }
 }
 
 /// Checks what the JSON parser lets pass inside of values that it only skips: nesting and surrogates.
@@ -241,8 +201,6 @@ fn check_text(text: &str) -> Result<(), WireError> {
 
 /// Arrays and objects inside each other. Beyond it a reader that recurses could overflow its stack.
 pub const JSON_DEPTH_MAX: usize = 64;
-
-const FEW_NAMES: usize = 16;
 
 /// Characters of a peer's name that are shown to it in an error.
 const NAME_CHARS_SHOWN: usize = 64;

@@ -30,9 +30,15 @@ impl CloseCode {
     pub const SERVICE_RESTART: CloseCode = CloseCode(1012);
     /// 1013: the server is overloaded, or the peer too slow: try again later (IANA registry).
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
-    /// 4101: this server's own code, from the range for applications: the peer is too slow, and can go on where it was.
+    /// 4000: this server's own code, from the range for applications, as all that follow: it does not speak that version.
+    pub const UNSUPPORTED_VERSION: CloseCode = CloseCode(4000);
+    /// 4003: another connection took the place of this one.
+    pub const REPLACED: CloseCode = CloseCode(4003);
+    /// 4101: the peer is too slow, and can go on where it was.
     pub const SLOW_CONSUMER: CloseCode = CloseCode(4101);
-    /// 4201: this server's own code, from the range for applications: no sign of life from the peer.
+    /// 4102: no `hello` in time.
+    pub const HELLO_TIMEOUT: CloseCode = CloseCode(4102);
+    /// 4201: no sign of life from the peer.
     pub const HEARTBEAT_TIMEOUT: CloseCode = CloseCode(4201);
 
     /// The code with this number, if it may stand in a Close frame (§7.4.1, §7.4.2).

@@ -81,7 +81,10 @@ pub(super) fn code_word(code: CloseCode) -> &'static str {
         CloseCode::INTERNAL_ERROR => "internal",
         CloseCode::SERVICE_RESTART => "restart",
         CloseCode::TRY_AGAIN_LATER => "overloaded",
+        CloseCode::UNSUPPORTED_VERSION => "unsupported_version",
+        CloseCode::REPLACED => "replaced",
         CloseCode::SLOW_CONSUMER => "slow_consumer",
+        CloseCode::HELLO_TIMEOUT => "hello_timeout",
         CloseCode::HEARTBEAT_TIMEOUT => "heartbeat_timeout",
         _ => "closed",
     }
@@ -103,7 +106,10 @@ mod tests {
             (End::ClosedByUs(CloseCode::POLICY_VIOLATION), "policy", "policy".to_owned()),
             (End::ClosedByUs(CloseCode::INTERNAL_ERROR), "internal", "internal".to_owned()),
             (End::ClosedByUs(CloseCode::SERVICE_RESTART), "restart", "restart".to_owned()),
-            (End::ClosedByUs(code(4000)), "closed", "closed".to_owned()),
+            (End::ClosedByUs(code(4000)), "unsupported_version", "unsupported_version".to_owned()),
+            (End::ClosedByUs(code(4003)), "replaced", "replaced".to_owned()),
+            (End::ClosedByUs(code(4102)), "hello_timeout", "hello_timeout".to_owned()),
+            (End::ClosedByUs(code(4321)), "closed", "closed".to_owned()),
             (End::Failed(ProtocolError::CloseTooShort), "protocol_error", ProtocolError::CloseTooShort.to_string()),
             (End::Failed(ProtocolError::InvalidUtf8), "bad_utf8", ProtocolError::InvalidUtf8.to_string()),
             (

@@ -30,6 +30,16 @@ impl SharedFrame {
         &self.bytes.0
     }
 
+    /// The payload of the frame; of several, all that is behind the first header.
+    pub fn payload(&self) -> &[u8] {
+        let header_len = match self.bytes.0[1] {
+            126 => 4,
+            127 => 10,
+            _ => 2,
+        };
+        &self.bytes.0[header_len..]
+    }
+
     /// Whether it is the same one, not only one of the same content.
     pub(super) fn is_same(&self, other: &SharedFrame) -> bool {
         Rc::ptr_eq(&self.bytes, &other.bytes)
@@ -63,5 +73,8 @@ mod tests {
         let frame = SharedFrame::binary(&[7; 256]);
         assert_eq!(frame.as_bytes()[..4], [0x82, 0x7e, 0x01, 0x00]);
         assert_eq!(frame.as_bytes().len(), 260);
+        for len in [0, 125, 126, 65535, 65536] {
+            assert_eq!(SharedFrame::binary(&vec![7; len]).payload(), vec![7; len]);
+        }
     }
 }

@@ -78,6 +78,9 @@ pub trait Outbox {
 
     /// The time of this turn of the loop.
     fn now(&self) -> Instant;
+
+    /// The time of day, in milliseconds since 1970 (UTC).
+    fn unix_ms(&self) -> u64;
 }
 
 /// A connection, from its `on_open` until its `on_close` has returned. Never one that came later in its place.

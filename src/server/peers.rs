@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use slab::Slab;
 
@@ -237,6 +237,11 @@ impl<T: Transport> Outbox for Peers<T> {
 
     fn now(&self) -> Instant {
         self.now
+    }
+
+    fn unix_ms(&self) -> u64 {
+        // A clock that was set before 1970 is wrong in any case.
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_millis() as u64)
     }
 }
 

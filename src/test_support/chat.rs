@@ -79,6 +79,10 @@ impl Outbox for Post {
     fn now(&self) -> Instant {
         Instant::now()
     }
+
+    fn unix_ms(&self) -> u64 {
+        1_734_190_000_123
+    }
 }
 
 /// The chat: several clients come, speak, err and go in any order. Nobody hears itself; all others hear each message
@@ -140,6 +144,7 @@ pub fn chat(data: &[u8]) {
         assert_eq!(hub.lobby().len(), members.len());
         let connected = members.len() + closing.len();
         assert!(hub.held_bytes() <= 4 * 1024 + 400 * connected, "memory is bounded by who is there");
+        assert!(hub.log_bytes() <= 4 * 1024 * 1024, "and by the log of one room");
     }
     for id in members.into_iter().chain(closing) {
         hub.on_close(id, &End::Lost, &mut Post::default());

@@ -48,6 +48,22 @@ impl<A: App> App for Counting<A> {
     fn on_close(&mut self, id: ConnId, end: &End, out: &mut impl Outbox) {
         self.app.on_close(id, end, out);
     }
+
+    fn on_drained(&mut self, id: ConnId, out: &mut impl Outbox) {
+        self.app.on_drained(id, out);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.app.next_timeout()
+    }
+
+    fn on_timeout(&mut self, out: &mut impl Outbox) {
+        self.app.on_timeout(out);
+    }
+
+    fn on_stop(&mut self, out: &mut impl Outbox) {
+        self.app.on_stop(out);
+    }
 }
 
 /// The end of a message of the one that sends as fast as it can.

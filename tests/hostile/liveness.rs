@@ -14,7 +14,7 @@ use frameloop::server::{App, Config, ConnId, Outbox};
 
 use crate::by_hand::ByHand;
 use crate::client::Client;
-use crate::harness::{DEADLINE, NEVER, Recorder, Running, Told, config};
+use crate::harness::{DEADLINE, NEVER, Running, Told, config, recording};
 use crate::wire::{BINARY, CLOSE, FIN, PING, PONG, REQUEST_HEAD, ServerFrame, TEXT, client_frame, close_payload};
 
 const INTERVAL: Duration = Duration::from_secs(32);
@@ -77,7 +77,7 @@ fn limits_in_real_time() -> Limits {
 
 #[test]
 fn l1_a_client_without_a_sign_of_life_is_closed_after_three_unanswered_pings() {
-    let (app, record) = Recorder::new(Echo);
+    let (app, record) = recording(Echo);
     let server = Running::start(config(limits_in_real_time()), app);
     let start = Instant::now();
     let mut client = Client::open(server.address());
@@ -99,7 +99,7 @@ fn l1_a_client_without_a_sign_of_life_is_closed_after_three_unanswered_pings() {
 
 #[test]
 fn l1_silent_clients_by_the_hundred_are_closed_and_the_one_that_talks_is_not() {
-    let (app, record) = Recorder::new(Echo);
+    let (app, record) = recording(Echo);
     let server = Running::start(config(limits_in_real_time()), app);
     let silent: Vec<Client> = (0..300).map(|_| Client::open(server.address())).collect();
     let mut alive = Client::open(server.address());

@@ -12,7 +12,7 @@ use socket2::SockRef;
 
 use crate::by_hand::{ByHand, RESPONSE_HEAD};
 use crate::client::Client;
-use crate::harness::{DEADLINE, NEVER, Recorder, Running, Told, config};
+use crate::harness::{DEADLINE, Late, NEVER, Running, Told, config, recording};
 use crate::memory::{Alone, KIB, MIB};
 use crate::process::{Child, free_port, server};
 use crate::wire::{BINARY, CLOSE, FIN, PING, PONG, REQUEST_HEAD, ServerFrame, TEXT, client_frame};
@@ -26,7 +26,7 @@ fn chat(number: usize) -> String {
 #[test]
 fn r1_a_reader_that_falls_behind_is_closed_with_1013_and_the_others_get_everything() {
     let limits = Limits { queue_bytes_max: 64 * 1024, ping_interval: NEVER, close_timeout: NEVER, ..Limits::default() };
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     let server = Running::start(config(limits), app);
     let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
     let (mut sender, mut reader) = (Client::open(server.address()), Client::open(server.address()));
@@ -211,7 +211,7 @@ fn expect_408(mut client: Client) {
 
 #[test]
 fn r11_of_more_handshakes_than_a_quarter_of_the_places_the_oldest_are_cut() {
-    let server = Running::start(config_with_places(400), Hub::default());
+    let server = Running::start(config_with_places(400), Late(Hub::default));
     let mut connecting: Vec<Client> = Vec::new();
     for number in 0..150 {
         let mut client = Client::connect(server.address());
@@ -236,7 +236,7 @@ fn r11_of_more_handshakes_than_a_quarter_of_the_places_the_oldest_are_cut() {
 
 #[test]
 fn r11_a_flood_of_silent_connections_takes_no_place_from_those_who_ask() {
-    let server = Running::start(config_with_places(100), Hub::default());
+    let server = Running::start(config_with_places(100), Late(Hub::default));
     let mut open: Vec<Client> = (0..60).map(|_| Client::open(server.address())).collect();
     let mut silent: Vec<Client> = Vec::new();
     for _ in 0..15 {
@@ -269,7 +269,7 @@ fn r11_whoever_has_asked_is_answered_before_anybody_is_cut() {
 
 #[test]
 fn r11_a_small_server_lets_sixteen_handshakes_go_on() {
-    let server = Running::start(config_with_places(20), Hub::default());
+    let server = Running::start(config_with_places(20), Late(Hub::default));
     let mut connecting: Vec<Client> = (0..17).map(|_| Client::connect(server.address())).collect();
     expect_408(connecting.remove(0));
     let open: Vec<Client> = connecting.into_iter().map(Client::upgrade).collect();

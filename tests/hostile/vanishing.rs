@@ -15,7 +15,7 @@ use socket2::SockRef;
 
 use crate::by_hand::ByHand;
 use crate::client::Client;
-use crate::harness::{DEADLINE, Firehose, NEVER, Record, Recorder, Running, Told, config};
+use crate::harness::{DEADLINE, Firehose, Late, NEVER, Record, Running, Told, config, recording};
 use crate::wire::{BINARY, CONTINUATION, FIN, PING, REQUEST_HEAD, TEXT, client_frame};
 
 /// No timeout helps here, and nobody is pinged: what ends, ends because the server saw it.
@@ -220,7 +220,7 @@ const ALONE: &str = "FRAMELOOP_TEST_ALONE";
 const ROUNDS: usize = 88;
 
 fn recorded() -> (Running, Record) {
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     (Running::start(config(patient()), app), record)
 }
 

@@ -17,8 +17,9 @@ const STALL: Duration = Duration::from_secs(5);
 /// All that is in the midst of something when the stall begins must have begun it so shortly before.
 const SETUP: Duration = Duration::from_millis(1500);
 
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "serve",
+    "--history=1",
     "--ping-interval=500ms",
     "--ping-misses=3",
     "--handshake-timeout=3s",

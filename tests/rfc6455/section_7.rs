@@ -9,7 +9,7 @@ use frameloop::server::{App, ConnId, Outbox};
 
 use crate::client::Client;
 use crate::driver::{Link, seconds};
-use crate::harness::{DEADLINE, NEVER, Running, config};
+use crate::harness::{DEADLINE, Late, NEVER, Running, config};
 use crate::section_5_1::Deed;
 use crate::wire::{
     BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, REQUEST_HEAD, ServerFrame, TEXT, client_frame, close_payload,
@@ -313,7 +313,7 @@ fn the_defined_codes_may_be_sent() {
 
 #[test]
 fn a_binary_message_to_a_chat_that_takes_text_is_answered_with_1003() {
-    let server = Running::start(config(Limits::default()), Hub::default());
+    let server = Running::start(config(Limits::default()), Late(Hub::default));
     let mut client = Client::open(server.address());
     client.send(FIN | BINARY, b"data");
     assert_eq!(client.close_frame().0, 1003);

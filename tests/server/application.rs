@@ -8,7 +8,7 @@ use frameloop::protocol::{CloseCode, End, Limits, Message, Request, SharedFrame}
 use frameloop::server::{App, ConnId, DRAINED_BYTES_MAX, Outbox};
 
 use crate::client::Client;
-use crate::harness::{NEVER, Recorder, Running, config};
+use crate::harness::{NEVER, Running, config, recording};
 
 /// Answers with more than a queue holds, one piece whenever the one before is out; and reports what waited then.
 struct Pieces {
@@ -152,7 +152,7 @@ impl App for Flood {
 
 #[test]
 fn a_slow_reader_is_told_so_with_the_code_that_the_application_set() {
-    let (app, record) = Recorder::new(Flood);
+    let (app, record) = recording(Flood);
     let limits = Limits { queue_bytes_max: 250_000, ..Limits::default() };
     let server = Running::start(config(limits), app);
     let mut client = Client::open(server.address());

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tungstenite::Message;
 
 use crate::client::{Client, library_client};
-use crate::harness::{DEADLINE, Recorder, Running, config};
+use crate::harness::{DEADLINE, Late, Running, config, recording};
 use crate::wire::{
     BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, REQUEST_HEAD, ServerFrame, TEXT, client_frame, close_payload,
 };
@@ -218,7 +218,7 @@ fn whoever_is_gone_is_gone_from_the_room_whatever_the_way() {
 
 #[test]
 fn a_member_that_sends_nonsense_is_told_and_its_end_has_the_cause() {
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     let server = Running::start(config(Limits::default()), app);
     let mut client = Client::open(server.address());
     client.send(FIN | BINARY, b"");

@@ -9,7 +9,7 @@ use frameloop::server::{App, ConnId, Outbox};
 use tungstenite::protocol::CloseFrame;
 
 use crate::client::{Client, library_client, write_until_dropped};
-use crate::harness::{DEADLINE, NEVER, Recorder, Running, config};
+use crate::harness::{DEADLINE, Late, NEVER, Running, config, recording};
 use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, ServerFrame, TEXT, client_frame, close_payload};
 
 /// Limits in which only what a test is about ends a connection.
@@ -34,7 +34,7 @@ impl App for EchoOnce {
 
 #[test]
 fn a_close_is_echoed_and_then_the_server_ends_the_connection() {
-    let (app, record) = Recorder::new(Echo);
+    let (app, record) = recording(Echo);
     let server = Running::start(config(patient()), app);
     for number in [1000, 1001, 1011, 3000, 4999] {
         let mut client = Client::open(server.address());
@@ -61,7 +61,7 @@ fn replies_to_what_came_before_a_close_go_out_before_the_answer_to_it() {
 
 #[test]
 fn the_server_closes_behind_what_it_sent_before_and_sends_nothing_after() {
-    let (app, record) = Recorder::new(EchoOnce);
+    let (app, record) = recording(EchoOnce);
     let server = Running::start(config(patient()), app);
     let mut client = Client::open(server.address());
     client.send_text("hello");
@@ -78,7 +78,7 @@ fn the_server_closes_behind_what_it_sent_before_and_sends_nothing_after() {
 #[test]
 fn a_client_that_never_answers_our_close_is_dropped_at_the_end_of_the_time() {
     let limits = Limits { close_timeout: Duration::from_millis(300), ..Limits::default() };
-    let (app, record) = Recorder::new(EchoOnce);
+    let (app, record) = recording(EchoOnce);
     let server = Running::start(config(limits.clone()), app);
     let mut silent = Client::open(server.address());
     let mut talkative = Client::open(server.address());
@@ -148,7 +148,7 @@ fn a_close_arrives_at_a_client_that_never_stops_sending() {
 
 #[test]
 fn each_broken_rule_ends_the_connection_with_its_code() {
-    let (app, record) = Recorder::new(Echo);
+    let (app, record) = recording(Echo);
     let server = Running::start(config(patient()), app);
     for (bytes, number, error) in [
         (vec![0x83, 0x80, 0, 0, 0, 0], 1002, ProtocolError::ReservedOpcode(3)),
@@ -193,7 +193,7 @@ fn a_library_client_closes_and_is_closed() {
 
 #[test]
 fn closes_of_both_sides_may_cross() {
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     let server = Running::start(config(patient()), app);
     let mut client = Client::open(server.address());
     let crossing = client_frame(FIN | CLOSE, &close_payload(1001, ""));

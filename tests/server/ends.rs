@@ -6,7 +6,7 @@ use frameloop::protocol::{CloseCode, End, Limits, Message};
 use frameloop::server::{App, ConnId, Outbox};
 
 use crate::client::Client;
-use crate::harness::{NEVER, Record, Recorder, Running, config};
+use crate::harness::{NEVER, Record, Running, config, recording};
 use crate::wire::{BINARY, FIN, REQUEST_HEAD, TEXT, client_frame, server_frames};
 
 /// Echoes, but for a word at which it closes.
@@ -28,7 +28,7 @@ fn patient() -> Limits {
 }
 
 fn recorded() -> (Running, Record) {
-    let (app, record) = Recorder::new(EchoUntilTold);
+    let (app, record) = recording(EchoUntilTold);
     (Running::start(config(patient()), app), record)
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use frameloop::chat::{Echo, Hub};
 use frameloop::protocol::{End, Limits, Message, Request, SharedFrame};
@@ -25,17 +25,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn start<A: App + Send + 'static>(config: Config, app: A) -> Running {
+    pub(crate) fn start(config: Config, app: impl Seed) -> Running {
         Running::try_start(config, app).expect("the address can be listened on")
     }
 
     /// The server is bound and run in its thread, since it cannot be moved to another.
-    pub(crate) fn try_start<A: App + Send + 'static>(config: Config, app: A) -> Result<Running, BindError> {
+    pub(crate) fn try_start(config: Config, app: impl Seed) -> Result<Running, BindError> {
         // Both ends of a thousand connections are more than the soft limit of many systems.
         rlimit::increase_nofile_limit(u64::MAX).unwrap();
         let (bound, when_bound) = mpsc::channel();
         let (ended, result) = mpsc::channel();
-        let thread = thread::spawn(move || match Server::bind(&config, app) {
+        let thread = thread::spawn(move || match Server::bind(&config, app.grow()) {
             Ok(server) => {
                 let stopper = server.stopper().expect("a descriptor is free");
                 bound.send(Ok((server.addresses().to_vec(), stopper))).expect("the test waits for it");
@@ -52,7 +52,7 @@ impl Running {
     }
 
     pub(crate) fn hub(limits: Limits) -> Running {
-        Running::start(config(limits), Hub::default())
+        Running::start(config(limits), Late(Hub::default))
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -106,6 +106,32 @@ pub(crate) fn config(limits: Limits) -> Config {
     Config { listen: vec!["127.0.0.1:0".to_owned()], limits, ..Config::default() }
 }
 
+/// What becomes an application in the thread of its server.
+pub(crate) trait Seed: Send + 'static {
+    type App: App;
+
+    fn grow(self) -> Self::App;
+}
+
+impl<A: App + Send + 'static> Seed for A {
+    type App = A;
+
+    fn grow(self) -> A {
+        self
+    }
+}
+
+/// An application that cannot be moved to another thread, and is made there.
+pub(crate) struct Late<F>(pub(crate) F);
+
+impl<A: App, F: FnOnce() -> A + Send + 'static> Seed for Late<F> {
+    type App = A;
+
+    fn grow(self) -> A {
+        self.0()
+    }
+}
+
 /// What an application is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Told {
@@ -128,11 +154,10 @@ pub(crate) struct Recorder<A> {
     told: Sender<Told>,
 }
 
-impl<A: App> Recorder<A> {
-    pub(crate) fn new(app: A) -> (Recorder<A>, Record) {
-        let (told, record) = mpsc::channel();
-        (Recorder { app, told }, Record(record))
-    }
+/// Records what an application is told.
+pub(crate) fn recording<S: Seed>(app: S) -> (Late<impl FnOnce() -> Recorder<S::App> + Send + 'static>, Record) {
+    let (told, record) = mpsc::channel();
+    (Late(move || Recorder { app: app.grow(), told }), Record(record))
 }
 
 impl<A: App> App for Recorder<A> {
@@ -148,6 +173,22 @@ impl<A: App> App for Recorder<A> {
     fn on_close(&mut self, id: ConnId, end: &End, out: &mut impl Outbox) {
         self.app.on_close(id, end, out);
         let _ = self.told.send(Told::Closed(id, *end));
+    }
+
+    fn on_drained(&mut self, id: ConnId, out: &mut impl Outbox) {
+        self.app.on_drained(id, out);
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.app.next_timeout()
+    }
+
+    fn on_timeout(&mut self, out: &mut impl Outbox) {
+        self.app.on_timeout(out);
+    }
+
+    fn on_stop(&mut self, out: &mut impl Outbox) {
+        self.app.on_stop(out);
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `closing`, `ends` | §7: the closing handshake; every other way in which a connection ends |
 //! | `liveness`, `slowness` | §5.5.2: pings; readers that are too slow |
 //! | `replay` | a peer that gets more from one message than it takes in a turn |
+//! | `sessions` | sessions over real sockets |
 //! | `stopping` | the end of the server |
 
 #![allow(clippy::unwrap_used)]
@@ -27,6 +28,7 @@ mod harness;
 mod liveness;
 mod refusals;
 mod replay;
+mod sessions;
 mod slowness;
 mod stopping;
 #[path = "../wire/mod.rs"]

@@ -7,7 +7,7 @@ use frameloop::chat::Hub;
 use frameloop::protocol::{CloseCode, End, Limits};
 
 use crate::client::Client;
-use crate::harness::{Firehose, NEVER, Recorder, Running, Told, config};
+use crate::harness::{Firehose, Late, NEVER, Running, Told, config, recording};
 use crate::wire::{FIN, PING, PONG, TEXT};
 
 /// 16 MiB: more than the buffers of the system hold for a client that does not read.
@@ -25,7 +25,7 @@ fn a_reader_that_takes_nothing_is_closed_at_the_end_of_the_time() {
         close_timeout: NEVER,
         ..Limits::default()
     };
-    let (app, record) = Recorder::new(Firehose);
+    let (app, record) = recording(Firehose);
     let server = Running::start(config(limits.clone()), app);
     let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
     let start = Instant::now();
@@ -42,7 +42,7 @@ fn a_reader_that_takes_nothing_is_closed_at_the_end_of_the_time() {
 #[test]
 fn a_reader_that_takes_nothing_when_nothing_waits_lives_on() {
     let limits = Limits { slow_timeout: Duration::from_millis(50), ..Limits::default() };
-    let (app, record) = Recorder::new(Firehose);
+    let (app, record) = recording(Firehose);
     let server = Running::start(config(limits.clone()), app);
     let mut client = Client::open(server.address());
     client.send_text("1"); // the buffers of the system hold it
@@ -129,7 +129,7 @@ fn a_slow_reader_is_not_taken_for_dead_while_the_server_does_not_read_its_pongs(
 #[test]
 fn whoever_is_not_read_since_it_does_not_read_can_still_end() {
     let limits = Limits { queue_bytes_max: usize::MAX, slow_timeout: NEVER, close_timeout: NEVER, ..Limits::default() };
-    let (app, record) = Recorder::new(Firehose);
+    let (app, record) = recording(Firehose);
     let server = Running::start(config(limits), app);
     let paused = || {
         let mut client = Client::connect_with_small_buffers(server.address()).upgrade();
@@ -170,7 +170,7 @@ fn what_came_while_a_client_was_not_read_is_answered_once_it_is_read_again() {
 #[test]
 fn a_slow_reader_that_does_not_even_take_the_close_is_dropped() {
     let limits = Limits { queue_bytes_max: 64 * 1024, close_timeout: Duration::from_millis(200), ..Limits::default() };
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     let server = Running::start(config(limits), app);
     let mut slow = Client::connect_with_small_buffers(server.address()).upgrade();
     let mut sender = Client::open(server.address());

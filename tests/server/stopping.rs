@@ -8,7 +8,7 @@ use frameloop::chat::Hub;
 use frameloop::protocol::{CloseCode, End, Limits};
 
 use crate::client::{Client, library_client};
-use crate::harness::{DEADLINE, Firehose, NEVER, Recorder, Running, Told, config};
+use crate::harness::{DEADLINE, Firehose, Late, NEVER, Running, Told, config, recording};
 use crate::refusals::expect_refusal;
 use crate::wire::{BINARY, FIN, REQUEST_HEAD};
 
@@ -35,7 +35,7 @@ fn a_server_without_connections_ends_at_once() {
 
 #[test]
 fn all_are_closed_with_1001_and_the_server_ends_when_the_last_has_answered() {
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     let server = Running::start(config(patient()), app);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::open(server.address())).collect();
     server.stop();
@@ -72,7 +72,7 @@ fn a_library_client_is_closed_and_answers() {
 #[test]
 fn those_who_do_not_answer_are_dropped_at_the_end_of_the_time() {
     let limits = Limits { close_timeout: Duration::from_millis(300), ..patient() };
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     let server = Running::start(config(limits.clone()), app);
     let mut silent = Client::open(server.address());
     // Whose own closing had begun before, and who does not end its side.
@@ -93,7 +93,7 @@ fn those_who_do_not_answer_are_dropped_at_the_end_of_the_time() {
 
 #[test]
 fn what_was_sent_before_arrives_before_the_close() {
-    let (app, record) = Recorder::new(Firehose);
+    let (app, record) = recording(Firehose);
     let limits = Limits { queue_bytes_max: usize::MAX, ..patient() };
     let server = Running::start(config(limits), app);
     let mut client = Client::connect_with_small_buffers(server.address()).upgrade();
@@ -145,7 +145,7 @@ fn whoever_has_not_finished_the_handshake_gets_503() {
 
 #[test]
 fn the_second_time_the_server_ends_at_once() {
-    let (app, record) = Recorder::new(Hub::default());
+    let (app, record) = recording(Late(Hub::default));
     let server = Running::start(config(patient()), app);
     let mut clients: Vec<Client> = (0..10).map(|_| Client::open(server.address())).collect();
     server.stop();

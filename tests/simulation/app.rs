@@ -215,6 +215,10 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
     fn now(&self) -> Instant {
         self.out.now()
     }
+
+    fn unix_ms(&self) -> u64 {
+        self.out.unix_ms()
+    }
 }
 
 impl<O> Drop for Tap<'_, O> {

@@ -4,7 +4,7 @@ use frameloop::chat::Echo;
 
 use super::{accepted, expect_alive, expect_refusal, patient, refused, request, with_lines};
 use crate::client::Client;
-use crate::harness::{Recorder, Running, config};
+use crate::harness::{Running, config, recording};
 use crate::wire::{FIN, REQUEST_HEAD, TEXT, client_frame};
 
 #[test]
@@ -29,7 +29,7 @@ fn h5_a_number_with_a_sign_is_no_number() {
 
 #[test]
 fn h6_a_body_is_refused_and_its_bytes_are_neither_frames_nor_a_request() {
-    let (app, record) = Recorder::new(Echo);
+    let (app, record) = recording(Echo);
     let server = Running::start(config(patient()), app);
     let frame = client_frame(FIN | TEXT, b"smuggled");
     let chunk = [format!("{:x}\r\n", frame.len()).as_bytes(), &frame, b"\r\n0\r\n\r\n"].concat();
@@ -62,7 +62,7 @@ fn h6_a_body_is_refused_and_its_bytes_are_neither_frames_nor_a_request() {
 #[test]
 fn h6_after_a_refusal_no_further_byte_is_parsed() {
     // A proxy that looks at the request only believes from here on that frames go through.
-    let (app, record) = Recorder::new(Echo);
+    let (app, record) = recording(Echo);
     let server = Running::start(config(patient()), app);
     let without_version = REQUEST_HEAD.strip_suffix(b"Sec-WebSocket-Version: 13\r\n\r\n").unwrap();
     let frame = client_frame(FIN | TEXT, b"hello");

@@ -1,0 +1,82 @@
+//! What can be chosen, and every bound of a hub.
+
+use std::time::Duration;
+
+/// How a hub works.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How long a session waits for its client to come back, and an empty room for anybody (default 60 s).
+    pub resume_window: Duration,
+    /// How long somebody whose connection is lost still counts as present (default 10 s).
+    pub presence_grace: Duration,
+    /// The time for `hello` of a client that offered the subprotocol (default 10 s): 4102.
+    pub hello_timeout: Duration,
+    /// Rooms of one session (default 100): `room_limit`.
+    pub rooms_per_session: usize,
+    /// Rooms in all (default 100,000): `room_limit`.
+    pub rooms_max: usize,
+    /// Bytes of a room's state as JSON (default 1 MiB): `state_too_large`.
+    pub state_bytes: usize,
+    /// Chats in a room's log (default 1,000). The oldest go first.
+    pub history: usize,
+    /// Bytes of a room's log (default 4 MiB). The oldest chats go first.
+    pub history_bytes: usize,
+    /// Bytes of all logs (default 1 GiB). The oldest chats go first, whatever their room.
+    pub memory_limit: usize,
+    /// How long messages to a session are gathered to one array (default: not at all).
+    pub batch_interval: Option<Duration>,
+    /// What `welcome` says of the server: bytes of a message.
+    pub message_bytes: usize,
+    /// What `welcome` says of the server: the time between two pings.
+    pub ping_interval: Duration,
+    /// What `welcome` says of the server: pings without an answer.
+    pub ping_misses: u8,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let limits = crate::protocol::Limits::default();
+        Options {
+            resume_window: Duration::from_secs(60),
+            presence_grace: Duration::from_secs(10),
+            hello_timeout: Duration::from_secs(10),
+            rooms_per_session: 100,
+            rooms_max: 100_000,
+            state_bytes: 1024 * 1024,
+            history: 1000,
+            history_bytes: 4 * 1024 * 1024,
+            memory_limit: 1024 * 1024 * 1024,
+            batch_interval: None,
+            message_bytes: limits.message_bytes_max,
+            ping_interval: limits.ping_interval,
+            ping_misses: limits.ping_misses_max,
+        }
+    }
+}
+
+/// Messages in one array, in either direction.
+pub const BATCH_MAX: usize = 100;
+
+/// Nesting of a room's state.
+pub const STATE_DEPTH_MAX: usize = 32;
+
+/// Patches of a room's state that are kept for those who come back; who missed more gets the whole state.
+pub const PATCHES_MAX: usize = 256;
+
+/// Their bytes.
+pub const PATCHES_BYTES_MAX: usize = 256 * 1024;
+
+/// With so many bytes waiting for it a reader gets no signals: they would be out of date.
+pub const SIGNAL_QUEUE_BYTES_MAX: usize = 256 * 1024;
+
+/// Members above which presence is only their number.
+pub const PRESENCE_MAX: usize = 500;
+
+/// Bytes of all states in one `welcome`. Further ones follow as the client takes them.
+pub const WELCOME_STATE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Clients come back after a restart spread over so long.
+pub const RESTART_SPREAD: Duration = Duration::from_secs(10);
+
+/// Things of the agenda that one turn does.
+pub const DUE_PER_TURN: usize = 256;

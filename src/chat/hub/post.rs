@@ -1,0 +1,73 @@
+//! The way to the clients with sessions: at once, or gathered to an array.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::options::BATCH_MAX;
+use super::{Due, DueAgenda};
+use crate::protocol::{Message, SharedFrame};
+use crate::server::{ConnId, Outbox};
+
+/// What is gathered for whom.
+#[derive(Debug, Default)]
+pub(super) struct Post {
+    interval: Option<Duration>,
+    batches: HashMap<ConnId, Vec<SharedFrame>>,
+}
+
+impl Post {
+    pub(super) fn new(interval: Option<Duration>) -> Post {
+        Post { interval, batches: HashMap::new() }
+    }
+
+    /// Sends a message that others get too.
+    pub(super) fn send_shared(
+        &mut self,
+        to: ConnId,
+        frame: &SharedFrame,
+        agenda: &mut DueAgenda,
+        out: &mut impl Outbox,
+    ) {
+        let Some(interval) = self.interval else { return out.send_shared(to, frame) };
+        let batch = self.batches.entry(to).or_default();
+        if batch.is_empty() {
+            agenda.add(out.now() + interval, Due::Batch(to));
+        }
+        batch.push(frame.clone());
+        if batch.len() == BATCH_MAX {
+            self.flush(to, out);
+        }
+    }
+
+    /// Sends a message that is for one alone, behind all that was gathered for it.
+    pub(super) fn send(&mut self, to: ConnId, json: &str, out: &mut impl Outbox) {
+        self.flush(to, out);
+        out.send(to, Message::text(json));
+    }
+
+    /// Sends what was gathered.
+    pub(super) fn flush(&mut self, to: ConnId, out: &mut impl Outbox) {
+        match self.batches.remove(&to).as_deref() {
+            None | Some([]) => {}
+            Some([frame]) => out.send_shared(to, frame),
+            Some(frames) => out.send(to, Message::text(&array(frames.iter()))),
+        }
+    }
+
+    /// Drops what was gathered for a client that is gone.
+    pub(super) fn forget(&mut self, client: ConnId) {
+        self.batches.remove(&client);
+    }
+}
+
+/// Text frames that hold an object each, as one array.
+pub(super) fn array<'f>(frames: impl Iterator<Item = &'f SharedFrame>) -> String {
+    let mut array = String::from("[");
+    for frame in frames {
+        if array.len() > 1 {
+            array.push(',');
+        }
+        array.push_str(std::str::from_utf8(frame.payload()).expect("what was made of text is text"));
+    }
+    array + "]"
+}

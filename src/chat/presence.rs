@@ -1,0 +1,125 @@
+//! Who is in a room, and who came and went since its readers were told: one message for all of it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::agenda::Ticket;
+use super::session::{Profile, SessionId};
+
+/// The sessions that are present in a room, connected or in their grace.
+#[derive(Debug, Default)]
+pub struct Presence {
+    present: BTreeMap<SessionId, Rc<Profile>>,
+    /// Since the readers were told last: who came (`true`) and went. Nobody who did both.
+    changes: BTreeMap<SessionId, (bool, Rc<Profile>)>,
+    told_at: Option<Instant>,
+    /// When they will be told.
+    pub ticket: Option<Ticket>,
+}
+
+/// What the readers are to be told.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Who came.
+    pub joins: Vec<Rc<Profile>>,
+    /// Who went.
+    pub leaves: Vec<Rc<Profile>>,
+}
+
+impl Presence {
+    /// Somebody is there. Whether that is new.
+    pub fn join(&mut self, profile: &Rc<Profile>) -> bool {
+        let is_new = self.present.insert(profile.session, profile.clone()).is_none();
+        if is_new {
+            self.note(true, profile.clone());
+        }
+        is_new
+    }
+
+    /// Somebody is there no longer. Whether that is new.
+    pub fn leave(&mut self, session: SessionId) -> bool {
+        let Some(profile) = self.present.remove(&session) else { return false };
+        self.note(false, profile);
+        true
+    }
+
+    /// How many are there.
+    pub fn len(&self) -> usize {
+        self.present.len()
+    }
+
+    /// Whether nobody is there.
+    pub fn is_empty(&self) -> bool {
+        self.present.is_empty()
+    }
+
+    /// All who are there.
+    pub fn profiles(&self) -> impl Iterator<Item = &Rc<Profile>> {
+        self.present.values()
+    }
+
+    /// When the readers may be told: at once, or an interval after the last time. `None` if there is nothing new, or it is
+    /// on the agenda already.
+    pub fn due(&self, now: Instant) -> Option<Instant> {
+        let is_new = !self.changes.is_empty() && self.ticket.is_none();
+        is_new.then(|| self.told_at.map_or(now, |told_at| now.max(told_at + INTERVAL)))
+    }
+
+    /// Takes out what the readers are to be told now.
+    pub fn take_news(&mut self, now: Instant) -> News {
+        self.ticket = None;
+        let mut news = News::default();
+        for (is_join, profile) in std::mem::take(&mut self.changes).into_values() {
+            if is_join { &mut news.joins } else { &mut news.leaves }.push(profile);
+        }
+        if !news.joins.is_empty() || !news.leaves.is_empty() {
+            self.told_at = Some(now);
+        }
+        news
+    }
+
+    /// Whoever comes and goes, or goes and comes, between two messages was not away or there for the readers.
+    fn note(&mut self, is_join: bool, profile: Rc<Profile>) {
+        match self.changes.remove(&profile.session) {
+            Some((was_join, _)) if was_join != is_join => {}
+            _ => drop(self.changes.insert(profile.session, (is_join, profile))),
+        }
+    }
+}
+
+/// A message of presence in a room at most so often.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::session::SessionIds;
+
+    #[test]
+    fn who_came_and_went_is_told_once_a_second_and_not_at_all_if_it_came_to_nothing() {
+        let mut ids = SessionIds::default();
+        let people: Vec<Rc<Profile>> =
+            (0..3).map(|_| Rc::new(Profile { session: ids.next_id().unwrap(), user: None, info: None })).collect();
+        let [ann, bob, cid] = &people[..] else { panic!("three") };
+        let (mut presence, start) = (Presence::default(), Instant::now());
+        assert_eq!(presence.due(start), None);
+        assert!(presence.join(ann) && !presence.join(ann));
+        assert!(presence.join(bob) && presence.leave(bob.session) && !presence.leave(bob.session));
+        assert_eq!(presence.due(start), Some(start), "the first time at once");
+        let news = presence.take_news(start);
+        assert_eq!((news.joins.len(), news.leaves.len()), (1, 0));
+        assert_eq!(news.joins[0].session, ann.session);
+
+        presence.leave(ann.session);
+        presence.join(ann);
+        assert_eq!(presence.due(start), None, "away and back");
+        presence.join(cid);
+        presence.leave(ann.session);
+        assert_eq!(presence.due(start + INTERVAL / 2), Some(start + INTERVAL));
+        assert_eq!(presence.due(start + INTERVAL * 2), Some(start + INTERVAL * 2));
+        let news = presence.take_news(start + INTERVAL);
+        assert_eq!((news.joins[0].session, news.leaves[0].session), (cid.session, ann.session));
+        assert_eq!(presence.profiles().map(|profile| profile.session).collect::<Vec<_>>(), [cid.session]);
+    }
+}
