@@ -344,9 +344,12 @@ impl<A: App, N: Net> Server<A, N> {
         if peer.flush(now) {
             self.flushing.push(key as u32);
         }
-        if self.read_peer(key, now) {
+        // Whatever this turn has made already: nobody is judged unseen. One message is enough to show life.
+        let made = self.peers.begin_look();
+        if self.read_peer(key, 1, now) {
             self.start_reading(key);
         }
+        self.peers.end_look(made);
     }
 
     /// Arms the deadlines that a peer has now.

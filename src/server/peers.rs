@@ -54,6 +54,16 @@ impl<T: Transport> Peers<T> {
         self.deliveries = 0;
     }
 
+    /// Begins to look at one peer, whatever the turn has made already, which is returned.
+    pub(crate) fn begin_look(&mut self) -> usize {
+        std::mem::take(&mut self.deliveries)
+    }
+
+    /// Ends it.
+    pub(crate) fn end_look(&mut self, made_before: usize) {
+        self.deliveries += made_before;
+    }
+
     /// Whether this turn has made enough work for the sockets: then they get it before more is read.
     #[inline]
     pub(crate) fn has_delivered_enough(&self) -> bool {

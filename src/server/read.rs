@@ -21,7 +21,7 @@ impl<A: App, N: Net> Server<A, N> {
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.is_reading = false;
             let is_quiet = peer.begin_quiet_read();
-            if self.read_peer(key, now) {
+            if self.read_peer(key, EVENTS_PER_PEER_AND_TURN, now) {
                 self.start_reading(key);
             }
             if is_quiet {
@@ -32,10 +32,10 @@ impl<A: App, N: Net> Server<A, N> {
         }
     }
 
-    /// Reads one peer's share of a turn. Returns whether there may be more.
-    pub(super) fn read_peer(&mut self, key: usize, now: Instant) -> bool {
+    /// Reads one peer's share of a turn, with at most so many messages. Returns whether there may be more.
+    pub(super) fn read_peer(&mut self, key: usize, events_max: usize, now: Instant) -> bool {
         let mut bytes_left = READ_BYTES_PER_TURN;
-        let mut events_left = EVENTS_PER_PEER_AND_TURN;
+        let mut events_left = events_max;
         loop {
             let is_cut = events_left == 0 || bytes_left == 0 || self.peers.has_delivered_enough();
             let Some(peer) = self.peers.get_mut(key) else { return false };

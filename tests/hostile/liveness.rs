@@ -8,11 +8,11 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use frameloop::chat::Echo;
+use frameloop::chat::{Echo, Hub};
 use frameloop::protocol::{CloseCode, End, Limits, Message, Request};
 use frameloop::server::{App, Config, ConnId, Outbox};
 
-use crate::by_hand::ByHand;
+use crate::by_hand::{ByHand, RESPONSE_HEAD};
 use crate::client::Client;
 use crate::harness::{DEADLINE, NEVER, Running, Told, config, recording};
 use crate::wire::{BINARY, CLOSE, FIN, PING, PONG, REQUEST_HEAD, ServerFrame, TEXT, client_frame, close_payload};
@@ -279,6 +279,22 @@ fn l4_deadlines_are_kept_beside_a_flood() {
     }
     let ends: Vec<End> = by_hand.server.app().ends.iter().map(|&(_, end, _)| end).collect();
     assert_eq!(ends, [End::HeartbeatTimeout]);
+}
+
+#[test]
+fn l4_nobody_is_judged_unseen_in_a_turn_that_others_have_used_up() {
+    let limits = Limits { handshake_timeout: Duration::from_secs(10), ..limits() };
+    let mut by_hand = ByHand::with_clock(&config(limits.clone()), Hub::default());
+    let _members: Vec<TcpStream> = (0..200).map(|_| by_hand.open()).collect();
+    let mut flooder = by_hand.open();
+    let mut newcomer = by_hand.connect();
+    by_hand.turn(); // it is accepted
+    by_hand.turn(); // and its first event taken: from now on events come in the order of what is sent
+    // 80,000 deliveries, of which a turn makes 16,384. Behind them is a request, in time; but the server stood still.
+    flooder.write_all(&client_frame(FIN | TEXT, br#"{"type":"chat"}"#).repeat(400)).unwrap();
+    newcomer.write_all(REQUEST_HEAD).unwrap();
+    by_hand.pass(limits.handshake_timeout + TICK);
+    by_hand.turn_until_equal(&mut newcomer, RESPONSE_HEAD);
 }
 
 // ---- L5
