@@ -3,22 +3,29 @@
 //! A message names its sender and its number, so that what is lost, duplicated or out of order is counted exactly. A
 //! broadcast is complete when all who are there have heard it, or have heard a later one of the same sender.
 
+use frameloop::protocol::CloseCode;
+use frameloop::protocol::close::encode_close_payload;
 use frameloop::protocol::frame::Opcode;
 
-use super::chat_text::{Current, ERROR, HEAD_LEN, Template};
-use super::client::{Client, Out};
+use super::chat_text::{Template, prefix};
+use super::client::Client;
 use super::drive::{Load, Run};
+use super::ear::{Ear, Member, RoomEar};
 use super::group::Group;
-use super::measure::{Measure, Pace};
+use super::measure::Pace;
 use super::options::Options;
-use super::replies::{Piece, Sink};
 
 #[derive(Debug)]
 pub(crate) struct Chat {
-    /// Those who hear each other.
+    /// Those who hear each other: the members of each room, or all.
     groups: Vec<Group>,
+    /// How a chat of each group begins.
+    prefixes: Vec<String>,
+    has_rooms: bool,
     /// By connection: its group, its place there, and what it is hearing.
     members: Vec<Member>,
+    /// All senders, by group and place.
+    lanes: Vec<(usize, usize)>,
     template: Template,
     in_flight: u32,
     /// When the first message is sent.
@@ -30,39 +37,40 @@ pub(crate) struct Chat {
     ready: Vec<(usize, usize)>,
 }
 
-#[derive(Debug, Default)]
-struct Member {
-    group: usize,
-    place: usize,
-    /// The first bytes of a message that a read cut.
-    head: Vec<u8>,
-    current: Current,
-    heard: u64,
-}
-
 impl Chat {
     pub(crate) fn new(options: &Options, run: &Run, start: u64) -> Chat {
-        // One group as long as the server has one room.
-        let connections: Vec<usize> = (0..run.clients.len()).filter(|&i| run.clients[i].is_open()).collect();
+        let rooms = options.rooms.unwrap_or(1);
+        let mut connections = vec![Vec::new(); rooms];
         let mut members: Vec<Member> = std::iter::repeat_with(Member::default).take(run.clients.len()).collect();
-        for (place, &connection) in connections.iter().enumerate() {
-            members[connection].place = place;
+        for index in (0..run.clients.len()).filter(|&index| run.clients[index].is_open()) {
+            let room = room_of(index, rooms);
+            members[index].group = room;
+            members[index].place = connections[room].len();
+            connections[room].push(index);
         }
-        let group = Group::new(connections, options.senders);
-        let senders = group.senders.len();
+        let (mut groups, mut lanes) = (Vec::with_capacity(rooms), Vec::new());
+        for (room, connections) in connections.into_iter().enumerate() {
+            let group = Group::new(connections, options.senders, lanes.len());
+            lanes.extend((0..group.senders.len()).map(|lane| (room, lane)));
+            groups.push(group);
+        }
         Chat {
+            groups,
+            prefixes: (0..rooms).map(|room| prefix(options.rooms.map(|_| room))).collect(),
+            has_rooms: options.rooms.is_some(),
             members,
-            template: Template::new(options.size),
+            template: Template::new(options.size, options.rooms),
             in_flight: options.in_flight as u32,
             start,
-            pace: options.rate.map(|rate| Pace::new(start, rate, senders)),
+            pace: options.rate.map(|rate| Pace::new(start, rate, lanes.len())),
             dealt: 0,
-            ready: (0..senders).map(|sender| (0, sender)).collect(),
-            groups: vec![group],
+            ready: lanes.clone(),
+            lanes,
         }
     }
 
-    /// Adds what never came to what is lost. For the end of a run.
+    /// Adds what never came to what is lost, and takes leave of the rooms, so that no session waits for its client. For
+    /// the end of a run.
     pub(crate) fn finish(&self, run: &mut Run) {
         for group in &self.groups {
             run.measure.faults.duplicated += group.tally.duplicated;
@@ -71,20 +79,21 @@ impl Chat {
                 run.measure.faults.lost += group.missing_of(place);
             }
         }
+        if self.has_rooms {
+            let goodbye = encode_close_payload(CloseCode::NORMAL, "");
+            for client in run.clients.iter_mut().filter(|client| client.is_open()) {
+                client.out.push(Opcode::Close, &goodbye, run.masking_key);
+                let _ = client.flush(); // nothing comes of it any more
+            }
+        }
     }
 
     /// Deals the messages that are due to the senders.
     fn deal(&mut self, pace: Pace, now: u64) {
         let due = pace.due(now).min(self.dealt + DEALT_PER_TURN_MAX);
-        let senders: usize = self.groups.iter().map(|group| group.senders.len()).sum();
         while self.dealt < due {
-            let mut lane = (self.dealt % senders as u64) as usize;
+            let (place, lane) = self.lanes[(self.dealt % self.lanes.len() as u64) as usize];
             self.dealt += 1;
-            let mut place = 0;
-            while lane >= self.groups[place].senders.len() {
-                lane -= self.groups[place].senders.len();
-                place += 1;
-            }
             let group = &mut self.groups[place];
             // What was due at a connection that is gone is not sent.
             if group.senders[lane].is_open {
@@ -96,8 +105,8 @@ impl Chat {
 
     /// Queues the messages that a sender may send now, and writes them.
     fn send(&mut self, run: &mut Run, (place, lane): (usize, usize), now: u64) -> Result<(), String> {
-        let lanes_before: usize = self.groups[..place].iter().map(|group| group.senders.len()).sum();
         let group = &mut self.groups[place];
+        let number_of_sender = group.first_lane + lane;
         let (receivers, sender) = (group.open.saturating_sub(1) as u32, &mut group.senders[lane]);
         sender.is_ready = false;
         if !sender.is_open || receivers == 0 {
@@ -112,10 +121,11 @@ impl Chat {
                 break;
             }
             let time = match self.pace {
-                Some(pace) => pace.time(lanes_before + lane, u64::from(sender.sent)),
+                Some(pace) => pace.time(number_of_sender, u64::from(sender.sent)),
                 None => now,
             };
-            client.out.push(Opcode::Text, self.template.message(lane, sender.sent), run.masking_key);
+            let message = self.template.message(self.prefixes[place].as_bytes(), number_of_sender, sender.sent);
+            client.out.push(Opcode::Text, message, run.masking_key);
             sender.sent += 1;
             sender.waiting.push_back((time, receivers));
         }
@@ -145,10 +155,9 @@ impl Load for Chat {
     fn receive(&mut self, run: &mut Run, index: usize, bytes: &[u8], now: u64) -> Result<(), String> {
         let Client { replies, out, .. } = &mut run.clients[index];
         let member = &mut self.members[index];
-        let group_place = member.group;
-        let mut sink = Ear {
-            group: &mut self.groups[group_place],
-            group_place,
+        let prefix = self.prefixes[member.group].as_bytes();
+        let mut ear = Ear {
+            group: &mut self.groups[member.group],
             ready: &mut self.ready,
             template: &self.template,
             member,
@@ -157,7 +166,11 @@ impl Load for Chat {
             masking_key: run.masking_key,
             now,
         };
-        replies.feed(bytes, &mut sink)?;
+        if self.has_rooms {
+            replies.feed(bytes, &mut RoomEar { ear, prefix })?;
+        } else {
+            replies.feed(bytes, &mut ear)?;
+        }
         if run.clients[index].out.len() > 0 { self.flush(run, index) } else { Ok(()) }
     }
 
@@ -195,79 +208,9 @@ impl Load for Chat {
     }
 }
 
-/// Hears for one member.
-struct Ear<'r> {
-    group: &'r mut Group,
-    group_place: usize,
-    ready: &'r mut Vec<(usize, usize)>,
-    template: &'r Template,
-    member: &'r mut Member,
-    measure: &'r mut Measure,
-    out: &'r mut Out,
-    masking_key: [u8; 4],
-    now: u64,
-}
-
-impl Ear<'_> {
-    /// Finds out what message it is, as soon as enough of it has come.
-    #[inline]
-    fn recognize(&mut self, piece: &Piece<'_>) -> Result<(), String> {
-        let head = if piece.offset == 0 && piece.bytes.len() >= HEAD_LEN {
-            piece.bytes
-        } else {
-            let head = &mut self.member.head;
-            if piece.offset == 0 {
-                head.clear();
-            }
-            head.extend_from_slice(&piece.bytes[..piece.bytes.len().min(HEAD_LEN - head.len())]);
-            if head.len() < HEAD_LEN && !piece.is_last {
-                self.member.current = Current::Unknown;
-                return Ok(());
-            }
-            &self.member.head
-        };
-        self.member.current = if head.len() < HEAD_LEN { Current::Other } else { Template::parse(head) };
-        // What else a server says to its members is its own affair, but not that it refused a message.
-        if matches!(self.member.current, Current::Other) && head.starts_with(ERROR.as_bytes()) {
-            let text = String::from_utf8_lossy(&head[..head.len().min(200)]);
-            return Err(format!("the server says {text}"));
-        }
-        Ok(())
-    }
-}
-
-impl Sink for Ear<'_> {
-    #[inline]
-    fn piece(&mut self, piece: Piece<'_>) -> Result<(), String> {
-        if piece.offset == 0 || matches!(self.member.current, Current::Unknown) {
-            self.recognize(&piece)?;
-        }
-        let Current::Ours { sender, number } = self.member.current else { return Ok(()) };
-        let text = self.template.text();
-        let (offset, end) = (piece.offset as usize, piece.offset as usize + piece.bytes.len());
-        if piece.opcode != Opcode::Text || end > text.len() || (piece.is_last && end < text.len()) {
-            let more = if piece.is_last { "" } else { " or more" };
-            return Err(format!("a message of {} bytes was heard with {end} bytes{more}", text.len()));
-        }
-        // One in 64 is checked byte for byte.
-        if self.member.heard.is_multiple_of(64) {
-            let skipped = HEAD_LEN.saturating_sub(offset).min(piece.bytes.len());
-            if piece.bytes[skipped..] != text[offset + skipped..end] {
-                return Err("a message was heard with another content".to_owned());
-            }
-        }
-        if piece.is_last {
-            self.member.heard += 1;
-            if self.group.hear(self.member.place, sender, number, self.now, self.measure)? {
-                self.group.make_ready(self.ready, self.group_place, sender);
-            }
-        }
-        Ok(())
-    }
-
-    fn ping(&mut self, payload: &[u8]) {
-        self.out.pong(payload, self.masking_key);
-    }
+/// The room that a connection is a member of: the connections take turns.
+pub(crate) fn room_of(connection: usize, rooms: usize) -> usize {
+    connection % rooms
 }
 
 /// Bytes that may wait for one sender; then it waits.

@@ -13,6 +13,8 @@ pub(crate) struct Group {
     /// The connections of its members, and how many of them are open.
     pub(crate) connections: Vec<usize>,
     pub(crate) open: usize,
+    /// The number of its first sender among those of all groups: so that a message names a sender of one group only.
+    pub(crate) first_lane: usize,
 }
 
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub(crate) struct Sender {
 }
 
 impl Group {
-    pub(crate) fn new(connections: Vec<usize>, senders: usize) -> Group {
+    pub(crate) fn new(connections: Vec<usize>, senders: usize, first_lane: usize) -> Group {
         let sender = |&connection: &usize| Sender {
             connection,
             is_open: true,
@@ -42,7 +44,7 @@ impl Group {
         };
         let senders: Vec<Sender> = connections.iter().take(senders).map(sender).collect();
         let tally = Tally::new(connections.len(), senders.len());
-        Group { tally, senders, open: connections.len(), connections }
+        Group { tally, senders, open: connections.len(), connections, first_lane }
     }
 
     pub(crate) fn make_ready(&mut self, ready: &mut Vec<(usize, usize)>, group: usize, lane: usize) {
@@ -67,34 +69,36 @@ impl Group {
         others.map(|(lane, sender)| self.tally.missing(place, lane, sender.sent)).sum()
     }
 
-    /// A member heard a message.
+    /// A member heard a message of one of the senders of all groups. The sender's lane in this group, if it may send
+    /// more now.
     #[inline]
     pub(crate) fn hear(
         &mut self,
         place: usize,
-        lane: usize,
+        sender: usize,
         number: u32,
         now: u64,
         measure: &mut Measure,
-    ) -> Result<bool, String> {
+    ) -> Result<Option<usize>, String> {
+        let lane = sender.wrapping_sub(self.first_lane);
         if lane == place {
             return Err("a member heard its own message".to_owned());
         }
         let Some(sender) = self.senders.get_mut(lane).filter(|sender| number < sender.sent) else {
-            return Err(format!("message {number} of member {lane} was heard, but never sent"));
+            return Err(format!("message {number} of sender {sender} was heard, but never sent in this room"));
         };
         match self.tally.hear(place, lane, number) {
-            Heard::Again => return Ok(false),
+            Heard::Again => return Ok(None),
             Heard::Late => {}
             Heard::Next { skipped } => {
                 if let Some((time, _)) = sender.message(number) {
                     measure.record(*time, now, 1);
-                    return Ok(sender.heard(number - skipped, number + 1));
+                    return Ok(sender.heard(number - skipped, number + 1).then_some(lane));
                 }
             }
         }
         measure.received += 1; // it is too late to know when it was sent
-        Ok(false)
+        Ok(None)
     }
 
     /// Nobody waits for this member any more.
@@ -140,17 +144,17 @@ mod tests {
     #[test]
     fn a_broadcast_is_complete_when_all_have_heard_it_or_a_later_one_or_are_gone() {
         let mut measure = Measure::new(0..100, false);
-        let mut group = Group::new(vec![0, 1, 2, 3], 1);
+        let mut group = Group::new(vec![0, 1, 2, 3], 1, 5);
         group.senders[0].sent = 3;
         group.senders[0].waiting.extend([(10, 3), (20, 3), (30, 3)]);
-        let mut hear = |group: &mut Group, place, number| group.hear(place, 0, number, 50, &mut measure);
-        assert_eq!(hear(&mut group, 1, 0), Ok(false));
-        assert_eq!(hear(&mut group, 2, 1), Ok(false), "it will not hear 0");
+        let mut hear = |group: &mut Group, place, number| group.hear(place, 5, number, 50, &mut measure);
+        assert_eq!(hear(&mut group, 1, 0), Ok(None));
+        assert_eq!(hear(&mut group, 2, 1), Ok(None), "it will not hear 0");
         assert_eq!(group.outstanding(), 6);
-        assert_eq!(hear(&mut group, 3, 0), Ok(true), "0 is complete");
-        assert_eq!(hear(&mut group, 3, 0), Ok(false), "again");
+        assert_eq!(hear(&mut group, 3, 0), Ok(Some(0)), "0 is complete");
+        assert_eq!(hear(&mut group, 3, 0), Ok(None), "again");
         assert_eq!(group.senders[0].complete, 1);
-        assert_eq!(hear(&mut group, 1, 1), Ok(false));
+        assert_eq!(hear(&mut group, 1, 1), Ok(None));
         let mut ready = Vec::new();
         group.senders[0].is_ready = false;
         group.forget_receiver(3, 0, &mut ready);
@@ -158,7 +162,10 @@ mod tests {
         assert_eq!((group.missing_of(1), group.missing_of(2), group.missing_of(0)), (1, 2, 0));
         assert!(hear(&mut group, 1, 3).unwrap_err().contains("never sent"));
         assert!(hear(&mut group, 0, 2).unwrap_err().contains("its own"));
-        assert!(group.hear(2, 1, 0, 50, &mut measure).unwrap_err().contains("never sent"), "1 does not send");
+        for sender in [0, 4, 6] {
+            let error = group.hear(2, sender, 0, 50, &mut measure).unwrap_err();
+            assert!(error.contains("never sent"), "{sender} does not send here: {error}");
+        }
         assert_eq!((measure.received, group.tally.duplicated), (4, 1));
         assert_eq!(measure.latencies.max(), 40);
     }

@@ -6,7 +6,7 @@
 //!   (flags)     (URL,      (opening: TCP and     (the turn:      |      |
 //!                sources)   §4.1 handshakes)      read, write)  measure, tally ---> report
 //!                  |                               ^   |         (histogram)        (table, JSON)
-//!                  |                          watch   client: replies (§5, server to client)
+//!                  |      greeting            watch   client: replies (§5, server to client)
 //!                  +---------> churn                          frames  (§5.3, masked)
 //!                              (opening, client, watch of its own connections)
 //! ```
@@ -19,8 +19,10 @@ mod churn;
 mod client;
 mod dial;
 mod drive;
+mod ear;
 mod echo;
 mod frames;
+mod greeting;
 mod group;
 mod histogram;
 mod idle;
@@ -31,6 +33,7 @@ mod process;
 mod progress;
 mod replies;
 mod report;
+mod room_text;
 mod tally;
 mod target;
 mod watch;
@@ -88,7 +91,8 @@ fn run(options: &Options) -> Result<Report<'_>, String> {
     if options.server_pid.is_some_and(|pid| process::cpu_ns(pid).is_none()) {
         crate::complain("warning: --server-pid: /proc says nothing of this process");
     }
-    let way = Way { address: choose(&addresses, options.connect_timeout), target: &options.target };
+    let subprotocol = options.rooms.map(|_| greeting::SUBPROTOCOL);
+    let way = Way { address: choose(&addresses, options.connect_timeout), target: &options.target, subprotocol };
     let sources = Sources::of(way.address, &options.sources)?;
     let masking_key = Random::new().next()?; // §5.3: from a strong source; one for all frames, which are made once
     let mut progress = Progress::new();
@@ -111,7 +115,7 @@ fn run_on_open_connections<'o>(
     let is_idle = options.kind == Kind::Idle;
     let memory = || options.server_pid.filter(|_| is_idle).and_then(memory_bytes);
     let memory_before = memory();
-    let Dialed { poll, clients, opened, times, seconds, faults } = dial(options, way, sources, progress)?;
+    let Dialed { poll, clients, opened, times, seconds, faults } = dial(options, way, sources, masking_key, progress)?;
     progress.restart();
 
     let clock = Clock::start();

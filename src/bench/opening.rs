@@ -19,6 +19,7 @@ pub(crate) struct Opening {
     request: Vec<u8>,
     sent: usize,
     accept: [u8; 28],
+    subprotocol: Option<&'static str>,
     response: Vec<u8>,
     /// When it began, or was due to begin; in ns of the run's clock.
     pub(crate) started: u64,
@@ -43,11 +44,14 @@ impl Opening {
         registry.register(&mut stream, Token(token), interest).map_err(|error| format!("epoll: {error}"))?;
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            way.target.path, way.target.authority
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+            way.target.path,
+            way.target.authority,
+            way.subprotocol.map_or(String::new(), |name| format!("Sec-WebSocket-Protocol: {name}\r\n"))
         );
         let accept = accept_value(key.as_bytes());
-        Ok(Opening { stream, request: request.into_bytes(), sent: 0, accept, response: Vec::new(), started: now })
+        let (request, response, subprotocol) = (request.into_bytes(), Vec::new(), way.subprotocol);
+        Ok(Opening { stream, request, sent: 0, accept, subprotocol, response, started: now })
     }
 
     /// Goes on after an event. Once the connection is open: what came behind the response.
@@ -74,7 +78,7 @@ impl Opening {
                 Err(error) => return Err(format!("handshake: {error}")),
             };
             self.response.extend_from_slice(&buffer[..len]);
-            if let Some(head_end) = check_response(&self.response, &self.accept)? {
+            if let Some(head_end) = check_response(&self.response, &self.accept, self.subprotocol)? {
                 return Ok(Some(self.response.split_off(head_end)));
             }
         }
@@ -90,10 +94,12 @@ impl Opening {
 pub(crate) struct Way<'t> {
     pub(crate) address: SocketAddr,
     pub(crate) target: &'t Target,
+    /// The one that is offered, and that the server has to accept.
+    pub(crate) subprotocol: Option<&'static str>,
 }
 
 /// The end of the response's head, if it is there and opens the connection.
-fn check_response(response: &[u8], accept: &[u8]) -> Result<Option<usize>, String> {
+fn check_response(response: &[u8], accept: &[u8], subprotocol: Option<&'static str>) -> Result<Option<usize>, String> {
     let mut storage = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut storage);
     let head_end = match head.parse(response) {
@@ -119,10 +125,15 @@ fn check_response(response: &[u8], accept: &[u8]) -> Result<Option<usize>, Strin
     if accepts.next().is_none_or(|field| field.value != accept) || accepts.next().is_some() {
         return Err("Sec-WebSocket-Accept in the response is wrong".to_owned()); // §4.1 item 4
     }
-    for name in ["sec-websocket-extensions", "sec-websocket-protocol"] {
-        if values(name).next().is_some() {
-            return Err(format!("the response has {name}, which was not asked for")); // §4.1 items 5 and 6
-        }
+    let mut accepted = values("sec-websocket-protocol").map(|field| field.value);
+    let wrong = match subprotocol {
+        Some(name) if accepted.next() == Some(name.as_bytes()) && accepted.next().is_none() => None,
+        // §4.1 item 6 allows it, but without it there is nothing to measure.
+        Some(name) => return Err(format!("the server does not speak the subprotocol {name}")),
+        None => accepted.next().map(|_| "sec-websocket-protocol"), // §4.1 item 6
+    };
+    if let Some(name) = wrong.or(values("sec-websocket-extensions").next().map(|_| "sec-websocket-extensions")) {
+        return Err(format!("the response has {name}, which was not asked for")); // §4.1 items 5 and 6
     }
     Ok(Some(head_end))
 }
@@ -137,7 +148,7 @@ mod tests {
     const FIELDS: &str = "upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\n";
 
     fn check(response: &str) -> Result<Option<usize>, String> {
-        check_response(response.as_bytes(), ACCEPT.as_bytes())
+        check_response(response.as_bytes(), ACCEPT.as_bytes(), None)
     }
 
     #[test]
@@ -146,6 +157,19 @@ mod tests {
         assert_eq!(check(&format!("{head}\u{1}\u{1}x")), Ok(Some(head.len())));
         for cut in 0..head.len() {
             assert_eq!(check(&head[..cut]), Ok(None), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_subprotocol_that_was_offered_must_be_accepted_once_and_as_it_is() {
+        let check = |fields: &str| {
+            let head = format!("HTTP/1.1 101 Go\r\n{FIELDS}Sec-WebSocket-Accept: {ACCEPT}\r\n{fields}\r\n");
+            check_response(head.as_bytes(), ACCEPT.as_bytes(), Some("a.v1")).map(|end| end == Some(head.len()))
+        };
+        let line = |name: &str| format!("Sec-WebSocket-Protocol: {name}\r\n");
+        assert_eq!(check(&line("a.v1")), Ok(true));
+        for fields in [String::new(), line("a.v2"), line("a.v1, a.v2"), line("a.v1") + &line("a.v1")] {
+            assert!(check(&fields).is_err_and(|error| error.contains("subprotocol a.v1")), "{fields}");
         }
     }
 

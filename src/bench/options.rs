@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use lexopt::{Arg, Parser};
 
+use super::chat_text::size_min;
 use super::target::Target;
 use crate::cli::{is_number, parse_size, parse_time};
 
@@ -28,7 +29,9 @@ Usage: frameloop bench URL [echo|chat|churn|idle] [flags]
   --warmup TIME           load before the measurement that does not count (500ms)
   --rate N                open loop: so many messages a second are sent in all, whatever
                           comes back; a latency counts from when its message was due
-  --senders N             members of the chat that send (1)
+  --rooms N               chat: the members take turns in N rooms of the session mode of
+                          frameloop serve, instead of one lobby of plain clients
+  --senders N             members of the chat that send; with --rooms so many of each room (1)
   --text                  text messages instead of binary ones (chat: always text)
   --source ADDRESS        where connections come from; repeatable, they take turns
                           (to 127.x.x.x: one address for each 20,000 connections)
@@ -82,6 +85,9 @@ pub(crate) struct Options {
     pub(crate) warmup: Duration,
     /// Messages a second in all.
     pub(crate) rate: Option<f64>,
+    /// Rooms of the session mode; `None` is the lobby of plain clients.
+    pub(crate) rooms: Option<usize>,
+    /// In each room.
     pub(crate) senders: usize,
     pub(crate) is_text: bool,
     pub(crate) sources: Vec<IpAddr>,
@@ -100,6 +106,7 @@ struct Given {
     duration: Option<Duration>,
     warmup: Option<Duration>,
     rate: Option<f64>,
+    rooms: Option<usize>,
     senders: Option<usize>,
     is_text: bool,
     sources: Vec<IpAddr>,
@@ -154,6 +161,7 @@ impl Given {
             "seconds" => self.duration = Some(parse_seconds(value)?),
             "warmup" => self.warmup = Some(parse_time(value)?),
             "rate" => self.rate = Some(parse_count(value, RATE_MAX)? as f64),
+            "rooms" => self.rooms = Some(parse_count(value, CONNECTIONS_MAX / 2)?),
             "senders" => self.senders = Some(parse_count(value, CONNECTIONS_MAX)?),
             "source" => self.sources.push(parse_address(value)?),
             "connect-timeout" => self.connect_timeout = Some(parse_time(value)?),
@@ -179,6 +187,7 @@ impl Given {
             ("in-flight", self.in_flight.is_some(), &[Kind::Echo, Kind::Chat]),
             ("warmup", self.warmup.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn]),
             ("rate", self.rate.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn]),
+            ("rooms", self.rooms.is_some(), &[Kind::Chat]),
             ("senders", self.senders.is_some(), &[Kind::Chat]),
             ("text", self.is_text, &[Kind::Echo, Kind::Chat, Kind::Churn]),
         ] {
@@ -195,6 +204,7 @@ impl Given {
             duration: self.duration.unwrap_or(Duration::from_secs(3)),
             warmup: self.warmup.unwrap_or(Duration::from_millis(500)),
             rate: self.rate,
+            rooms: self.rooms,
             senders: self.senders.unwrap_or(1),
             is_text: self.is_text || kind == Kind::Chat,
             sources: self.sources,
@@ -216,16 +226,21 @@ impl Options {
         if self.kind != Kind::Chat {
             return Ok(());
         }
-        if self.size < super::chat_text::SIZE_MIN {
-            return Err(format!("--size: a message of the chat has at least {} bytes", super::chat_text::SIZE_MIN));
+        if self.size < size_min(self.rooms) {
+            return Err(format!("--size: a message of this chat has at least {} bytes", size_min(self.rooms)));
         }
         if self.connections < 2 {
             return Err("--connections: a chat has at least 2 members".to_owned());
         }
-        if self.senders > self.connections {
-            return Err(format!("--senders: {} of {} members cannot send", self.senders, self.connections));
+        let rooms = self.rooms.unwrap_or(1);
+        let members = self.connections / rooms; // of the smallest room
+        if members < 2 {
+            return Err(format!("--rooms: {rooms} rooms of 2 members or more need {} --connections", rooms * 2));
         }
-        // For each of them the next message is known, in 4 bytes.
+        if self.senders > members {
+            return Err(format!("--senders: {} of {members} members cannot send", self.senders));
+        }
+        // For each receiver and sender of a room the next message is known, in 4 bytes: these are all rooms together.
         if self.senders.saturating_mul(self.connections) > PAIRS_MAX {
             return Err(format!("--senders: at most {} of {} members", PAIRS_MAX / self.connections, self.connections));
         }
@@ -258,13 +273,14 @@ fn parse_address(value: &str) -> Result<IpAddr, String> {
     value.parse().map_err(|_| format!("'{value}' is no IP address such as 127.0.0.2"))
 }
 
-const FLAGS_WITH_VALUE: [&str; 10] = [
+const FLAGS_WITH_VALUE: [&str; 11] = [
     "connections",
     "size",
     "in-flight",
     "seconds",
     "warmup",
     "rate",
+    "rooms",
     "senders",
     "source",
     "connect-timeout",
@@ -295,17 +311,18 @@ mod tests {
         assert_eq!((echo.duration, echo.warmup), (Duration::from_secs(3), Duration::from_millis(500)));
         assert!(!echo.is_text && !echo.is_json && echo.rate.is_none() && echo.server_pid.is_none());
         let chat = options(&["ws://localhost:1/", "chat", "--rate", "10"]);
-        assert!(chat.is_text && chat.senders == 1 && chat.in_flight == 1000);
+        assert!(chat.is_text && chat.senders == 1 && chat.in_flight == 1000 && chat.rooms.is_none());
     }
 
     #[test]
     fn each_flag_sets_what_it_names() {
         let line = "--connections 2000 ws://localhost:1/ --size=1KiB chat --in-flight 3 --seconds 2.5 --warmup 1s --rate 7 \
-            --senders 5 --source 127.0.0.2 --source 127.0.0.3 --connect-timeout 1m --server-pid 42 --json --text";
+            --senders 5 --source 127.0.0.2 --source 127.0.0.3 --connect-timeout 1m --server-pid 42 --json --text --rooms 400";
         let given = options(&line.split_whitespace().collect::<Vec<_>>());
         assert_eq!((given.kind, given.connections, given.size, given.in_flight), (Kind::Chat, 2000, 1024, 3));
         assert_eq!((given.duration, given.warmup), (Duration::from_millis(2500), Duration::from_secs(1)));
         assert_eq!((given.rate, given.senders, given.server_pid), (Some(7.0), 5, Some(42)));
+        assert_eq!(given.rooms, Some(400));
         assert_eq!(given.sources, ["127.0.0.2", "127.0.0.3"].map(|source| source.parse::<IpAddr>().unwrap()));
         assert!(given.connect_timeout == Duration::from_secs(60) && given.is_json && given.is_text);
         assert_eq!(options(&["ws://a", "--size", "0"]).size, 0);
@@ -323,7 +340,7 @@ mod tests {
             ("ws://a/ flood", &["'flood'", "echo, chat, churn or idle"]),
             ("ws://a/ echo chat", &["'chat'", "--help"]),
             ("ws://a/ -n", &["-n", "--help"]),
-            ("ws://a/ --rooms 3", &["--rooms", "--help"]),
+            ("ws://a/ --groups 3", &["--groups", "--help"]),
             ("ws://a/ --connections", &["--connections", "missing"]),
             ("ws://a/ --connections 0", &["--connections", "'0'", "1 to"]),
             ("ws://a/ --connections +1", &["--connections", "'+1'"]),
@@ -347,6 +364,13 @@ mod tests {
             ("ws://a/ churn --in-flight 2", &["--in-flight", "churn"]),
             ("ws://a/ chat --size 20", &["--size", "at least"]),
             ("ws://a/ chat --connections 1", &["--connections", "2 members"]),
+            ("ws://a/ --rooms 3", &["--rooms", "echo"]),
+            ("ws://a/ idle --rooms 3", &["--rooms", "idle"]),
+            ("ws://a/ chat --rooms 0", &["--rooms", "'0'", "1 to"]),
+            ("ws://a/ chat --rooms 33", &["--rooms", "33 rooms", "66 --connections"]),
+            ("ws://a/ chat --connections 11 --rooms 3 --senders 4", &["--senders", "4 of 3"]),
+            ("ws://a/ chat --connections 100 --rooms 11 --size 59", &["--size", "at least 60"]),
+            ("ws://a/ chat --connections 100000 --rooms 10 --senders 1000", &["--senders", "at most 671"]),
             ("ws://a/ chat --connections 3 --senders 4", &["--senders", "4 of 3"]),
             ("ws://a/ chat --connections 100000 --senders 1000", &["--senders", "at most 671"]),
         ] {

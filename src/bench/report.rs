@@ -72,12 +72,13 @@ impl Report<'_> {
         let _ = write!(
             line,
             ",\"server_cpu_ns_per_message\":{},\"server_bytes_per_connection\":{},\"client_cpu_ns_per_message\":{}\
-             ,\"client_idle\":{:.3},\"offered_rate\":{},\"senders\":{},\"opened\":{},\"stayed\":{},\"open_seconds\":{}}}",
+             ,\"client_idle\":{:.3},\"offered_rate\":{},\"rooms\":{},\"senders\":{},\"opened\":{},\"stayed\":{},\"open_seconds\":{}}}",
             rounded(self.server_cpu_ns_per_message),
             rounded(self.server_bytes_per_connection),
             rounded(self.client_cpu_ns_per_message),
             self.client_waited,
             or_null(options.rate),
+            or_null(options.rooms),
             or_null((options.kind == Kind::Chat).then_some(options.senders)),
             or_null(self.opened.map(|(opened, _, _)| opened)),
             or_null(self.opened.map(|(_, stayed, _)| stayed)),
@@ -107,8 +108,9 @@ impl Report<'_> {
             Kind::Chat => rows.push((
                 "deliveries",
                 format!(
-                    "{messages} of {size} bytes in {seconds:.3} s, {} senders, {in_flight} in flight each",
-                    self.options.senders
+                    "{messages} of {size} bytes in {seconds:.3} s, {} senders{}, {in_flight} in flight each",
+                    self.options.senders,
+                    self.options.rooms.map_or(String::new(), |rooms| format!(" in each of {rooms} rooms"))
                 ),
             )),
             Kind::Churn => rows.push(("cycles", format!("{messages} in {seconds:.3} s, an echo of {size} bytes each"))),

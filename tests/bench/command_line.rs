@@ -15,13 +15,15 @@ fn help_goes_to_standard_output_and_the_readme_shows_it() {
 
 #[test]
 fn wrong_arguments_are_one_line_that_names_them_and_exit_code_1() {
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (&[], &["URL", "ws://"]),
         (&["localhost:9001"], &["'localhost:9001'", "ws://"]),
         (&["wss://localhost:9001/"], &["'wss://localhost:9001/'", "TLS", "not there yet"]),
         (&["ws://localhost:9001/", "flood"], &["'flood'", "echo, chat, churn or idle"]),
         (&["ws://localhost:9001/", "echo", "more"], &["'more'"]),
-        (&["ws://localhost:9001/", "--rooms", "2"], &["--rooms", "--help"]),
+        (&["ws://localhost:9001/", "--groups", "2"], &["--groups", "--help"]),
+        (&["ws://localhost:9001/", "--rooms", "2"], &["--rooms", "echo"]),
+        (&["ws://localhost:9001/", "chat", "--rooms", "33"], &["--rooms", "66 --connections"]),
         (&["ws://localhost:9001/", "--connections", "none"], &["--connections", "'none'"]),
         (&["ws://localhost:9001/", "--seconds", "3s"], &["--seconds", "'3s'"]),
         (&["ws://localhost:9001/", "--senders", "2"], &["--senders", "echo"]),

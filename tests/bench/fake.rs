@@ -20,7 +20,7 @@ pub(crate) fn serve(connection: impl Fn(WebSocket<TcpStream>) + Send + Clone + '
 }
 
 /// The same with the opening handshake left to the function.
-fn serve_streams(connection: impl Fn(TcpStream) + Send + Clone + 'static) -> SocketAddr {
+pub(crate) fn serve_streams(connection: impl Fn(TcpStream) + Send + Clone + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     thread::spawn(move || {

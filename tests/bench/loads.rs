@@ -68,6 +68,40 @@ fn chat_counts_each_delivery() {
 }
 
 #[test]
+fn chat_in_rooms_counts_each_delivery_of_each_room() {
+    for (args, rooms, opened) in [
+        ("chat --rooms 1 --connections 2 --in-flight 1", 1, 2),
+        ("chat --rooms 8", 8, 64),
+        ("chat --rooms 5 --connections 23 --senders 4", 5, 23),
+        ("chat --rooms 11 --connections 22 --senders 2 --size 60", 11, 22),
+        ("chat --rooms 2 --connections 6 --size 700KiB --in-flight 2", 2, 6),
+    ] {
+        let (mut server, result) = run("serve", args);
+        check_latencies(&result);
+        assert!(counts(&result, ["messages"])[0] > 0, "{args}: {result}");
+        assert_eq!(counts(&result, ["rooms", "opened", "stayed"]), [rooms, opened, opened], "{args}: {result}");
+        server.stop();
+        let log = server.stderr.rest();
+        let left = log.iter().filter(|line| line.contains(" reason=closed_by_peer code=1000 ")).count() as u64;
+        assert_eq!(left, opened, "{args}: all take leave, so that no session waits for them: {log:?}");
+    }
+}
+
+#[test]
+fn chat_in_rooms_takes_several_messages_in_one_array() {
+    let mut server = start(&["serve", "--batch-interval", "2ms"]);
+    let args = format!("chat --rooms 3 --connections 9 --senders 2 {SHORT}");
+    let (code, result) = bench_json(server.address(), &args);
+    assert_eq!((code, counts(&result, FAULTS)), (Some(0), [0; 4]), "{result}");
+    server.stop();
+    let log = server.stderr.rest();
+    let sent = |line: &String| line.split_once(" messages_out=")?.1.split(' ').next()?.parse::<u64>().ok();
+    let sent: u64 = log.iter().filter_map(sent).sum();
+    let heard = counts(&result, ["messages"])[0];
+    assert!(sent > 0 && sent < heard / 2, "{heard} messages in {sent} texts");
+}
+
+#[test]
 fn churn_counts_full_cycles() {
     let (mut server, result) = run("echo", "churn --connections 4");
     check_latencies(&result);
@@ -110,6 +144,8 @@ fn at_a_rate_exactly_the_messages_that_are_due_are_sent() {
     assert!((199..=201).contains(&counts(&result, ["messages"])[0]), "{result}");
     let (_server, result) = run("serve", "chat --rate 500 --connections 4 --senders 3");
     assert!((99 * 3..=101 * 3).contains(&counts(&result, ["messages"])[0]), "3 hear each of 100: {result}");
+    let (_server, result) = run("serve", "chat --rate 500 --rooms 2 --connections 8 --senders 3");
+    assert!((99 * 3..=101 * 3).contains(&counts(&result, ["messages"])[0]), "3 of a room hear each of 100: {result}");
     let (_server, result) = run("echo", "churn --rate 100");
     assert!((19..=21).contains(&counts(&result, ["messages"])[0]), "{result}");
 }

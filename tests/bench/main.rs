@@ -6,6 +6,7 @@
 //! | `command_line` | flags and their mistakes, warnings, the README |
 //! | `loads` | each load against the server that it is made for |
 //! | `faults` | what must be reported, and is |
+//! | `rooms` | the same in rooms of the session mode |
 //! | `fake` | servers with faults, on tungstenite |
 
 #![allow(clippy::unwrap_used)]
@@ -17,6 +18,7 @@ mod faults;
 #[allow(dead_code)]
 mod harness;
 mod loads;
+mod rooms;
 
 use std::net::SocketAddr;
 
