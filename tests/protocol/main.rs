@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod closing;
+mod direct;
 #[allow(dead_code)]
 #[path = "../rfc6455/driver.rs"]
 mod driver;
