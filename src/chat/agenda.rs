@@ -36,6 +36,21 @@ impl<T> Agenda<T> {
         self.entries.first_key_value().map(|(ticket, _)| ticket.at)
     }
 
+    /// The number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Takes the first entry out, whether or not its time has come.
+    pub fn pop_first(&mut self) -> Option<T> {
+        self.entries.pop_first().map(|(_, thing)| thing)
+    }
+
     /// Takes the first entry out whose time has come.
     pub fn pop_due(&mut self, now: Instant) -> Option<T> {
         let entry = self.entries.first_entry().filter(|entry| entry.key().at <= now)?;
@@ -69,5 +84,9 @@ mod tests {
         assert_eq!(due, ['a', 'b', 'c']);
         agenda.cancel(tickets[0]);
         assert_eq!((agenda.next(), agenda.pop_due(at(40)), agenda.next()), (Some(at(40)), Some('d'), None));
+        agenda.add(at(60), 'f');
+        agenda.add(at(50), 'e');
+        assert_eq!((agenda.len(), agenda.pop_first(), agenda.pop_first()), (2, Some('e'), Some('f')));
+        assert!(agenda.is_empty() && agenda.pop_first().is_none());
     }
 }

@@ -4,12 +4,14 @@
 //! | file | what |
 //! |---|---|
 //! | `hub.rs` | how clients come and go, and clients without a session |
-//! | `requests` | what clients with sessions ask for |
+//! | `hello` | how a session begins, goes on, and joins rooms |
+//! | `requests` | what else its client asks for |
 //! | `rooms` | rooms, what is said in them, and presence |
 //! | `replay` | what a client missed |
 //! | `post` | the way to the clients: at once, or gathered |
 //! | [`options`] | what can be chosen, and every bound |
 
+mod hello;
 pub mod options;
 mod post;
 mod replay;
@@ -28,7 +30,7 @@ use self::rooms::{History, Speaker};
 use super::agenda::{Agenda, Ticket};
 use super::crowd::Crowd;
 use super::room::Room;
-use super::session::{Session, SessionId, SessionIds};
+use super::session::{Absence, Session, SessionId, SessionIds};
 use super::wire::reply;
 use super::wire::request::{Body, Input, LOBBY, Refusal, Request as WireRequest, parse_plain, parse_session};
 use crate::protocol::{CloseCode, End, Message, Request};
@@ -43,8 +45,11 @@ pub struct Hub {
     /// The clients without a session.
     lobby: Crowd,
     sessions: HashMap<SessionId, Session>,
-    rooms: HashMap<Rc<str>, Room>,
+    /// Each in a box: a table has room for more than there are.
+    rooms: HashMap<Rc<str>, Box<Room>>,
     agenda: DueAgenda,
+    /// The sessions that wait for their clients, until they do so no more.
+    waiting: Agenda<SessionId>,
     post: Post,
     history: History,
 }
@@ -67,8 +72,6 @@ enum Due {
     Hello(ConnId),
     /// Whoever lost its connection is no longer present.
     Absent(SessionId),
-    /// It does not come back.
-    Gone(SessionId),
     /// Who came and went in a room is told.
     Presence(Rc<str>),
     /// A room was empty for long.
@@ -158,8 +161,9 @@ impl Hub {
         let rooms: Vec<Rc<str>> = session.rooms.keys().cloned().collect();
         if !is_final {
             let (now, options) = (out.now(), &self.options);
-            session.ends.push(self.agenda.add(now + options.presence_grace, Due::Absent(session_id)));
-            session.ends.push(self.agenda.add(now + options.resume_window, Due::Gone(session_id)));
+            let presence_end = self.agenda.add(now + options.presence_grace, Due::Absent(session_id));
+            session.absence =
+                Some(Absence { presence_end, end: self.waiting.add(now + options.resume_window, session_id) });
         }
         for name in &rooms {
             if let Some(room) = self.rooms.get_mut(name) {
@@ -169,6 +173,10 @@ impl Hub {
         }
         if is_final {
             self.end_session(session_id, out);
+        } else if self.waiting.len() > self.options.waiting_max
+            && let Some(oldest) = self.waiting.pop_first()
+        {
+            self.end_session(oldest, out);
         }
     }
 
@@ -187,9 +195,15 @@ impl Hub {
     fn end_session(&mut self, session: SessionId, out: &impl Outbox) {
         self.end_presence(session, out);
         if let Some(session) = self.sessions.remove(&session) {
-            for ticket in session.ends {
-                self.agenda.cancel(ticket);
-            }
+            self.end_absence(session.absence);
+        }
+    }
+
+    /// A session waits no more.
+    fn end_absence(&mut self, absence: Option<Absence>) {
+        if let Some(Absence { presence_end, end }) = absence {
+            self.agenda.cancel(presence_end);
+            self.waiting.cancel(end);
         }
     }
 
@@ -290,10 +304,14 @@ impl App for Hub {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        self.agenda.next()
+        [self.agenda.next(), self.waiting.next()].into_iter().flatten().min()
     }
 
     fn on_timeout(&mut self, out: &mut impl Outbox) {
+        for _ in 0..DUE_PER_TURN {
+            let Some(session) = self.waiting.pop_due(out.now()) else { break };
+            self.end_session(session, out);
+        }
         for _ in 0..DUE_PER_TURN {
             let Some(due) = self.agenda.pop_due(out.now()) else { return };
             match due {
@@ -302,7 +320,6 @@ impl App for Hub {
                     out.close(id, CloseCode::HELLO_TIMEOUT, "hello_timeout");
                 }
                 Due::Absent(session) => self.end_presence(session, out),
-                Due::Gone(session) => self.end_session(session, out),
                 Due::Presence(room) => self.tell_presence(&room, out),
                 Due::Forget(room) => self.forget_room(&room),
                 Due::Batch(id) => self.post.flush(id, out),
@@ -324,104 +341,4 @@ impl App for Hub {
 const RESTART_MIN: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::SharedFrame;
-    use std::collections::HashSet;
-    use std::fmt::Display;
-    use std::time::Instant;
-
-    /// Records what the hub does.
-    #[derive(Default)]
-    struct Recorder {
-        sent: Vec<(ConnId, String)>,
-        closed: Vec<(ConnId, CloseCode)>,
-        notes: Vec<String>,
-    }
-
-    impl Outbox for Recorder {
-        fn send(&mut self, to: ConnId, message: Message<'_>) {
-            self.sent.push((to, String::from_utf8_lossy(message.as_bytes()).into_owned()));
-        }
-
-        fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
-            self.sent.push((to, String::from_utf8_lossy(&frame.as_bytes()[2..]).into_owned()));
-        }
-
-        fn queued_bytes(&self, _to: ConnId) -> usize {
-            0
-        }
-
-        fn notify_drained(&mut self, _to: ConnId) {}
-
-        fn set_overload_code(&mut self, _to: ConnId, _code: CloseCode) {}
-
-        fn close(&mut self, to: ConnId, code: CloseCode, _reason: &str) {
-            self.closed.push((to, code));
-        }
-
-        fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn Display) {
-            self.notes.push(format!("{about} {what}: {detail}"));
-        }
-
-        fn now(&self) -> Instant {
-            Instant::now()
-        }
-
-        fn unix_ms(&self) -> u64 {
-            1_734_190_000_123
-        }
-    }
-
-    fn hub_with(members: u32) -> (Hub, Recorder) {
-        let request = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-        let request = Request::parse(request).unwrap();
-        let (mut hub, mut out) = (Hub::default(), Recorder::default());
-        for index in 0..members {
-            hub.on_open(ConnId::for_test(index), &request, &mut out);
-        }
-        assert!(out.sent.is_empty(), "P1: nothing is sent unasked");
-        (hub, out)
-    }
-
-    #[test]
-    fn every_connection_has_a_session_of_its_own_until_it_ends() {
-        let (mut hub, mut out) = hub_with(100);
-        let sessions: HashSet<_> = (0..100).map(|index| hub.session(ConnId::for_test(index)).unwrap()).collect();
-        assert_eq!(sessions.len(), 100);
-        hub.on_close(ConnId::for_test(7), &End::Lost, &mut out);
-        assert_eq!(hub.session(ConnId::for_test(7)), None);
-        assert_eq!(hub.lobby().len(), 99);
-        assert!(out.sent.is_empty() && out.closed.is_empty());
-    }
-
-    #[test]
-    fn p2_a_chat_goes_to_all_others_as_it_was_sent() {
-        let (mut hub, mut out) = hub_with(3);
-        let text = " {\"msg\" : 1e400, \"type\":\"chat\"}";
-        hub.on_message(ConnId::for_test(1), Message::text(text), &mut out);
-        out.sent.sort();
-        let expected = [0, 2].map(|index| (ConnId::for_test(index), text.to_owned()));
-        assert_eq!(out.sent, expected);
-    }
-
-    #[test]
-    fn p4_a_mistake_is_answered_and_noted_and_heard_by_nobody_else() {
-        let (mut hub, mut out) = hub_with(3);
-        let id = ConnId::for_test(1);
-        hub.on_message(id, Message::text("oops"), &mut out);
-        assert_eq!((out.sent.len(), out.sent[0].0, out.closed.len()), (1, id, 0));
-        assert!(out.sent[0].1.starts_with(r#"{"type":"error","code":"invalid_json""#), "{}", out.sent[0].1);
-        assert!(out.notes[0].contains("invalid message received"), "{}", out.notes[0]);
-    }
-
-    #[test]
-    fn p6_a_binary_message_closes_with_1003_and_leaves_the_room() {
-        let (mut hub, mut out) = hub_with(2);
-        hub.on_message(ConnId::for_test(0), Message::binary(b"x"), &mut out);
-        assert_eq!(out.closed, [(ConnId::for_test(0), CloseCode::UNSUPPORTED_DATA)]);
-        hub.on_message(ConnId::for_test(1), Message::text(r#"{"type":"chat"}"#), &mut out);
-        assert!(out.sent.is_empty(), "nobody else is there");
-    }
-}
+mod tests;

@@ -14,6 +14,8 @@ pub struct Presence {
     /// Since the readers were told last: who came (`true`) and went. Nobody who did both.
     changes: BTreeMap<SessionId, (bool, Rc<Profile>)>,
     told_at: Option<Instant>,
+    /// Whether somebody was told who is there since: what it saw must be taken back, even if it came to nothing.
+    was_shown: bool,
     /// When they will be told.
     pub ticket: Option<Ticket>,
 }
@@ -54,6 +56,12 @@ impl Presence {
         self.present.is_empty()
     }
 
+    /// Somebody is told who is there, as it is now.
+    pub fn show(&mut self) -> impl Iterator<Item = &Rc<Profile>> {
+        self.was_shown |= !self.changes.is_empty();
+        self.present.values()
+    }
+
     /// All who are there.
     pub fn profiles(&self) -> impl Iterator<Item = &Rc<Profile>> {
         self.present.values()
@@ -69,6 +77,7 @@ impl Presence {
     /// Takes out what the readers are to be told now.
     pub fn take_news(&mut self, now: Instant) -> News {
         self.ticket = None;
+        self.was_shown = false;
         let mut news = News::default();
         for (is_join, profile) in std::mem::take(&mut self.changes).into_values() {
             if is_join { &mut news.joins } else { &mut news.leaves }.push(profile);
@@ -82,7 +91,7 @@ impl Presence {
     /// Whoever comes and goes, or goes and comes, between two messages was not away or there for the readers.
     fn note(&mut self, is_join: bool, profile: Rc<Profile>) {
         match self.changes.remove(&profile.session) {
-            Some((was_join, _)) if was_join != is_join => {}
+            Some((was_join, _)) if was_join != is_join && !self.was_shown => {}
             _ => drop(self.changes.insert(profile.session, (is_join, profile))),
         }
     }

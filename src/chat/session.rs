@@ -136,9 +136,18 @@ pub struct Session {
     pub connection: Option<ConnId>,
     /// The rooms that it is in, and what it wants to hear of them.
     pub rooms: BTreeMap<Rc<str>, Wants>,
-    /// Without a connection: when its presence ends, and when it does itself.
-    pub ends: Vec<Ticket>,
+    /// Without a connection: what is on the agenda.
+    pub absence: Option<Absence>,
     accepted: Accepted,
+}
+
+/// What becomes of a session without a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Absence {
+    /// When it is no longer present in its rooms.
+    pub presence_end: Ticket,
+    /// When it ends itself: in the list of those that wait.
+    pub end: Ticket,
 }
 
 /// What a session wants to hear of a room beside its chats.
@@ -176,21 +185,27 @@ impl Session {
             token,
             connection: Some(connection),
             rooms: BTreeMap::new(),
-            ends: Vec::new(),
+            absence: None,
             accepted: Accepted::default(),
         }
     }
 
-    /// Where the chat with this id went, if it was sent before.
-    pub fn accepted(&self, id: &RequestId) -> Option<&Position> {
-        self.accepted.positions.get(id)
+    /// Where the chat with this id went, if it was sent not longer ago than that.
+    pub fn accepted(&mut self, id: &RequestId, now: Instant, window: Duration) -> Option<&Position> {
+        let Accepted { positions, order } = &mut self.accepted;
+        while order.front().is_some_and(|(at, _)| *at + window < now) {
+            let Some((_, old)) = order.pop_front() else { break };
+            positions.remove(&old);
+        }
+        positions.get(id)
     }
 
-    /// Remembers a chat for so long, or until [`ACCEPTED_MAX`] others came.
-    pub fn note_accepted(&mut self, id: RequestId, position: Position, now: Instant, window: Duration) {
+    /// Remembers a chat, until [`ACCEPTED_MAX`] others came.
+    pub fn note_accepted(&mut self, id: RequestId, position: Position, now: Instant) {
         let Accepted { positions, order } = &mut self.accepted;
-        while order.front().is_some_and(|(at, _)| *at + window < now) || order.len() == ACCEPTED_MAX {
-            let Some((_, old)) = order.pop_front() else { break };
+        if order.len() == ACCEPTED_MAX
+            && let Some((_, old)) = order.pop_front()
+        {
             positions.remove(&old);
         }
         order.push_back((now, id.clone()));

@@ -15,6 +15,8 @@ pub struct Options {
     pub rooms_per_session: usize,
     /// Rooms in all (default 100,000): `room_limit`.
     pub rooms_max: usize,
+    /// Sessions that wait for their clients (default 100,000). With one more, the one that has waited longest ends.
+    pub waiting_max: usize,
     /// Bytes of a room's state as JSON (default 1 MiB): `state_too_large`.
     pub state_bytes: usize,
     /// Chats in a room's log (default 1,000). The oldest go first.
@@ -42,6 +44,7 @@ impl Default for Options {
             hello_timeout: Duration::from_secs(10),
             rooms_per_session: 100,
             rooms_max: 100_000,
+            waiting_max: 100_000,
             state_bytes: 1024 * 1024,
             history: 1000,
             history_bytes: 4 * 1024 * 1024,
@@ -56,6 +59,9 @@ impl Default for Options {
 
 /// Messages in one array, in either direction.
 pub const BATCH_MAX: usize = 100;
+
+/// Bytes of one array to a client, unless a single message is longer.
+pub const BATCH_BYTES_MAX: usize = 64 * 1024;
 
 /// Nesting of a room's state.
 pub const STATE_DEPTH_MAX: usize = 32;

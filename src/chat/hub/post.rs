@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::options::BATCH_MAX;
+use super::options::{BATCH_BYTES_MAX, BATCH_MAX};
 use super::{Due, DueAgenda};
 use crate::protocol::{Message, SharedFrame};
 use crate::server::{ConnId, Outbox};
@@ -12,7 +12,13 @@ use crate::server::{ConnId, Outbox};
 #[derive(Debug, Default)]
 pub(super) struct Post {
     interval: Option<Duration>,
-    batches: HashMap<ConnId, Vec<SharedFrame>>,
+    batches: HashMap<ConnId, Batch>,
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    frames: Vec<SharedFrame>,
+    bytes: usize,
 }
 
 impl Post {
@@ -29,12 +35,17 @@ impl Post {
         out: &mut impl Outbox,
     ) {
         let Some(interval) = self.interval else { return out.send_shared(to, frame) };
+        let bytes = frame.payload().len();
+        if self.batches.get(&to).is_some_and(|batch| batch.bytes + bytes > BATCH_BYTES_MAX) {
+            self.flush(to, out);
+        }
         let batch = self.batches.entry(to).or_default();
-        if batch.is_empty() {
+        if batch.frames.is_empty() {
             agenda.add(out.now() + interval, Due::Batch(to));
         }
-        batch.push(frame.clone());
-        if batch.len() == BATCH_MAX {
+        batch.frames.push(frame.clone());
+        batch.bytes += bytes;
+        if batch.frames.len() == BATCH_MAX {
             self.flush(to, out);
         }
     }
@@ -47,16 +58,22 @@ impl Post {
 
     /// Sends what was gathered.
     pub(super) fn flush(&mut self, to: ConnId, out: &mut impl Outbox) {
-        match self.batches.remove(&to).as_deref() {
-            None | Some([]) => {}
-            Some([frame]) => out.send_shared(to, frame),
-            Some(frames) => out.send(to, Message::text(&array(frames.iter()))),
+        let Some(batch) = self.batches.remove(&to) else { return };
+        match &batch.frames[..] {
+            [frame] => out.send_shared(to, frame),
+            frames => out.send(to, Message::text(&array(frames.iter()))),
         }
     }
 
     /// Drops what was gathered for a client that is gone.
     pub(super) fn forget(&mut self, client: ConnId) {
         self.batches.remove(&client);
+    }
+
+    /// Whether nothing is gathered for anybody.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
     }
 }
 

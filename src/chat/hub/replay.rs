@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::options::BATCH_MAX;
+use super::options::{BATCH_BYTES_MAX, BATCH_MAX};
 use super::post::array;
 use super::{Client, Hub};
 use crate::chat::room::Room;
@@ -139,17 +139,14 @@ fn step(replay: &mut Replay, room: &mut Room, id: ConnId, out: &mut impl Outbox)
         out.send(id, Message::text(&json));
         return true;
     }
-    let mut bytes = 0;
-    let is_within = |len: usize| {
-        bytes += len;
-        bytes <= BATCH_BYTES
-    };
-    let count = room.log.since(replay.next).take(BATCH_MAX).map(|frame| frame.payload().len()).take_while({
-        let mut is_within = is_within;
-        let mut is_first = true;
-        move |&len| std::mem::take(&mut is_first) | is_within(len)
-    });
-    let count = count.count();
+    let (mut count, mut bytes) = (0, 0);
+    for frame in room.log.since(replay.next).take(BATCH_MAX) {
+        bytes += frame.payload().len();
+        if count > 0 && bytes > BATCH_BYTES_MAX {
+            break;
+        }
+        count += 1;
+    }
     if count == 0 {
         if let Some(member) = room.members.get_mut(id) {
             member.is_live = true;
@@ -177,6 +174,3 @@ fn send_state(state: StateReplay, room: &Room, id: ConnId, out: &mut impl Outbox
         }
     }
 }
-
-/// Bytes of one array of missed chats, unless the first is longer.
-const BATCH_BYTES: usize = 64 * 1024;

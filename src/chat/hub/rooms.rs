@@ -20,6 +20,14 @@ pub(super) struct History {
     pub(super) bytes: usize,
 }
 
+#[cfg(test)]
+impl History {
+    /// Entries of the order, those of chats that are gone included.
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+}
+
 /// Who says something.
 #[derive(Clone, Copy)]
 pub(super) struct Speaker<'a> {
@@ -51,7 +59,7 @@ impl Hub {
         }
         let epoch = self.ids.next_epoch().map_err(|_| ErrorCode::Internal)?;
         let name: Rc<str> = name.into();
-        self.rooms.insert(name.clone(), Room::new(name.clone(), epoch));
+        self.rooms.insert(name.clone(), Box::new(Room::new(name.clone(), epoch)));
         Ok(name)
     }
 

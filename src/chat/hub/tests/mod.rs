@@ -1,0 +1,276 @@
+//! The hub without sockets: clients that say JSON, and an outbox that keeps what each of them is sent. Time is a number.
+
+mod bounds;
+mod hello;
+mod model;
+mod plain;
+mod presence;
+mod recovery;
+mod replay;
+mod rooms;
+mod state;
+
+use super::*;
+use crate::protocol::SharedFrame;
+use crate::server::DRAINED_BYTES_MAX;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const UNIX_MS: u64 = 1_734_190_000_123;
+
+/// Keeps what the hub does.
+struct Recorder {
+    now: Instant,
+    sent: BTreeMap<ConnId, Vec<String>>,
+    closed: BTreeMap<ConnId, (u16, String)>,
+    /// What waits for a peer, as the test says.
+    queued: BTreeMap<ConnId, usize>,
+    /// Whose drain is to be told.
+    awaited: BTreeSet<ConnId>,
+    overload_codes: BTreeMap<ConnId, u16>,
+    notes: Vec<String>,
+}
+
+impl Recorder {
+    fn keep(&mut self, to: ConnId, text: &[u8]) {
+        // As the server: nothing goes to a connection that is being closed.
+        if !self.closed.contains_key(&to) {
+            let text = String::from_utf8(text.to_vec()).expect("the hub sends text");
+            self.sent.entry(to).or_default().push(text);
+        }
+    }
+}
+
+impl Outbox for Recorder {
+    fn send(&mut self, to: ConnId, message: Message<'_>) {
+        self.keep(to, message.as_bytes());
+    }
+
+    fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
+        self.keep(to, frame.payload());
+    }
+
+    fn queued_bytes(&self, to: ConnId) -> usize {
+        self.queued.get(&to).copied().unwrap_or(0)
+    }
+
+    fn notify_drained(&mut self, to: ConnId) {
+        self.awaited.insert(to);
+    }
+
+    fn set_overload_code(&mut self, to: ConnId, code: CloseCode) {
+        self.overload_codes.insert(to, code.number());
+    }
+
+    fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {
+        self.closed.entry(to).or_insert((code.number(), reason.to_owned()));
+    }
+
+    fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn Display) {
+        self.notes.push(format!("{about} {what}: {detail}"));
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn unix_ms(&self) -> u64 {
+        UNIX_MS
+    }
+}
+
+/// A hub, its clients and the time.
+struct Bench {
+    hub: Hub,
+    out: Recorder,
+    opened: u32,
+}
+
+/// A client with a session.
+#[derive(Debug, Clone)]
+struct Client {
+    id: ConnId,
+    session: String,
+    token: String,
+    welcome: Value,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench::with(Options::default())
+    }
+
+    fn with(options: Options) -> Bench {
+        let out = Recorder {
+            now: Instant::now(),
+            sent: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            queued: BTreeMap::new(),
+            awaited: BTreeSet::new(),
+            overload_codes: BTreeMap::new(),
+            notes: Vec::new(),
+        };
+        Bench { hub: Hub::new(options), out, opened: 0 }
+    }
+
+    fn open(&mut self, header: &str) -> ConnId {
+        let request = format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{header}\r\n"
+        );
+        let request = Request::parse(request.as_bytes()).expect("it keeps all rules");
+        let id = ConnId::for_test(self.opened);
+        self.opened += 1;
+        self.hub.on_open(id, &request, &mut self.out);
+        assert!(!self.out.sent.contains_key(&id), "P1: nothing is sent unasked");
+        id
+    }
+
+    /// A client without a session.
+    fn plain(&mut self) -> ConnId {
+        self.open("")
+    }
+
+    /// A client that has offered the subprotocol and not yet said hello.
+    fn announced(&mut self) -> ConnId {
+        self.open("Sec-WebSocket-Protocol: frameloop.v1\r\n")
+    }
+
+    /// A client with a new session in these rooms.
+    fn client(&mut self, rooms: Value) -> Client {
+        let id = self.announced();
+        self.hello(id, json!({"rooms": rooms}))
+    }
+
+    /// Says hello with these members. What comes behind the welcome is left to be taken.
+    fn hello(&mut self, id: ConnId, members: Value) -> Client {
+        let mut hello = json!({"type": "hello", "id": 1, "v": 1});
+        hello.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        self.say(id, hello);
+        let welcome: Value = serde_json::from_str(&self.out.sent.get_mut(&id).expect("an answer").remove(0)).unwrap();
+        assert_eq!(welcome["type"], "welcome", "{welcome}");
+        let text = |name: &str| welcome[name].as_str().expect("a text").to_owned();
+        Client { id, session: text("session"), token: text("resume_token"), welcome }
+    }
+
+    /// Goes on with a session, on a connection of its own.
+    fn resume(&mut self, client: &Client, mut members: Value) -> Client {
+        let id = self.announced();
+        members["resume"] = json!({"session": client.session, "token": client.token});
+        self.hello(id, members)
+    }
+
+    fn say(&mut self, id: ConnId, message: Value) {
+        self.say_text(id, &message.to_string());
+    }
+
+    fn say_text(&mut self, id: ConnId, text: &str) {
+        self.hub.on_message(id, Message::text(text), &mut self.out);
+    }
+
+    /// Says something that wants an answer, and takes it: the last message.
+    fn ask(&mut self, client: &Client, message: Value) -> Value {
+        self.say(client.id, message);
+        let last = self.out.sent.get_mut(&client.id).and_then(Vec::pop).expect("an answer");
+        serde_json::from_str(&last).expect("JSON")
+    }
+
+    /// Says `msg` under an id made of it. Returns the number that it got.
+    fn chat(&mut self, client: &Client, room: &str, msg: &str) -> u64 {
+        let ack = self.ask(client, json!({"type": "chat", "id": format!("i-{msg:.20}"), "room": room, "msg": msg}));
+        assert_eq!(ack["type"], "ack", "{ack}");
+        ack["seq"].as_u64().expect("a number")
+    }
+
+    /// Takes what somebody was sent.
+    fn texts(&mut self, id: ConnId) -> Vec<String> {
+        self.out.sent.remove(&id).unwrap_or_default()
+    }
+
+    fn take(&mut self, id: ConnId) -> Vec<Value> {
+        self.texts(id).iter().map(|text| serde_json::from_str(text).expect("JSON")).collect()
+    }
+
+    /// Takes the one message that somebody was sent.
+    fn one(&mut self, id: ConnId) -> Value {
+        let mut messages = self.take(id);
+        assert_eq!(messages.len(), 1, "{messages:?}");
+        messages.remove(0)
+    }
+
+    /// Takes what was said, as texts, whether alone or in arrays.
+    fn heard(&mut self, id: ConnId) -> Vec<String> {
+        let messages = self.take(id).into_iter().flat_map(|message| match message {
+            Value::Array(messages) => messages,
+            message => vec![message],
+        });
+        let chats = messages.filter(|message| message["type"] == "chat");
+        chats.map(|chat| chat["msg"].as_str().expect("a text").to_owned()).collect()
+    }
+
+    fn end(&mut self, id: ConnId, end: End) {
+        self.hub.on_close(id, &end, &mut self.out);
+        self.out.queued.remove(&id);
+        self.out.awaited.remove(&id);
+    }
+
+    fn lose(&mut self, id: ConnId) {
+        self.end(id, End::Lost);
+    }
+
+    /// Lets so much time go by: what is due is done at its time.
+    fn wait(&mut self, time: Duration) {
+        let until = self.out.now + time;
+        while let Some(at) = self.hub.next_timeout().filter(|&at| at <= until) {
+            self.out.now = self.out.now.max(at);
+            self.hub.on_timeout(&mut self.out);
+        }
+        self.out.now = until;
+    }
+
+    /// So much waits for a peer from now on.
+    fn stall(&mut self, id: ConnId) {
+        self.out.queued.insert(id, DRAINED_BYTES_MAX + 1);
+    }
+
+    /// It has taken all, and the hub is told if it asked for that.
+    fn drain(&mut self, id: ConnId) {
+        self.out.queued.remove(&id);
+        if self.out.awaited.remove(&id) {
+            self.hub.on_drained(id, &mut self.out);
+        }
+    }
+
+    fn closed(&self, id: ConnId) -> Option<(u16, &str)> {
+        self.out.closed.get(&id).map(|(code, reason)| (*code, &**reason))
+    }
+
+    /// Nobody and nothing is left that would cost memory.
+    fn is_empty(&self) -> bool {
+        let Hub { sessions, rooms, agenda, lobby, history, .. } = &self.hub;
+        let has_clients = (0..self.opened).any(|index| self.hub.clients.get(ConnId::for_test(index)).is_some());
+        sessions.is_empty()
+            && rooms.is_empty()
+            && agenda.next().is_none()
+            && lobby.is_empty()
+            && !has_clients
+            && history.bytes == 0
+            && self.hub.post.is_empty()
+    }
+}
+
+/// All members of `part` stand so in `message`.
+#[track_caller]
+fn assert_has(message: &Value, part: &Value) {
+    for (name, value) in part.as_object().expect("an object") {
+        assert_eq!(&message[name], value, "{name} of {message}");
+    }
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
