@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod application;
 mod bench;
 mod cli;
 mod logger;
@@ -12,9 +13,10 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use frameloop::chat::{Echo, Hub};
-use frameloop::server::{App, Server};
+use frameloop::server::Server;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::application::Application;
 use crate::cli::{Command, Mode, Options};
 
 fn main() -> ExitCode {
@@ -44,15 +46,15 @@ fn start(mut options: Options) -> ExitCode {
         Mode::Serve => {
             options.config.subprotocols = vec![Hub::SUBPROTOCOL.to_owned()];
             options.config.unsent_bytes_max = Some(Hub::UNSENT_BYTES_MAX);
-            run(&options, open_files, Hub::new(options.hub.clone()))
+            run(&options, open_files, Application::Serve(Box::new(Hub::new(options.hub.clone()))))
         }
-        Mode::Echo => run(&options, open_files, Echo),
+        Mode::Echo => run(&options, open_files, Application::Echo(Echo)),
     };
     logger.finish();
     result.map_or_else(|problem| fail(&problem), |()| ExitCode::SUCCESS)
 }
 
-fn run(options: &Options, open_files: usize, app: impl App) -> Result<(), String> {
+fn run(options: &Options, open_files: usize, app: Application) -> Result<(), String> {
     let server = Server::bind(&options.config, app).map_err(|error| error.to_string())?;
     for signal in [SIGTERM, SIGINT] {
         let registered =
