@@ -54,7 +54,7 @@ Sessions and rooms, with serve only:
 
 TIME is a number with ms, s or m, such as 500ms. SIZE is a number of bytes, or one
 with KiB, MiB or GiB, such as 64KiB. The log goes to standard error. SIGTERM and
-SIGINT close all connections with 1001; a second one ends at once.
+SIGINT close all connections with 1001, sessions with 1012; a second one ends at once.
 ";
 
 /// What the program is asked to do.

@@ -41,7 +41,7 @@
 //!
 //! | floor | what it is |
 //! |---|---|
-//! | `main.rs`, `cli.rs`, `logger.rs` | the binary: flags, the log, signals |
+//! | `main.rs`, `cli.rs`, `application.rs`, `logger.rs` | the binary: flags, what runs, the log, signals |
 //! | `bench/` | the load tester, a part of the binary: a client that knows [`protocol`] and no server |
 //! | [`chat`] | the applications: rooms, sessions, JSON. No sockets, no frames, no clock of its own |
 //! | [`server`] | the event loop: `mio` lives only here (and in `bench/`) |

@@ -31,7 +31,7 @@ use super::agenda::{Agenda, Ticket};
 use super::crowd::Crowd;
 use super::room::Room;
 use super::session::{Absence, Session, SessionId, SessionIds};
-use super::wire::reply;
+use super::wire::reply::{self, Reply as _};
 use super::wire::request::{Body, Input, LOBBY, Refusal, Request as WireRequest, parse_plain, parse_session};
 use crate::protocol::{CloseCode, End, Message, Request};
 use crate::server::{App, ConnId, ConnTable, Outbox};
@@ -127,16 +127,9 @@ impl Hub {
             Ok(session) => {
                 self.clients.insert(id, Client::Plain(session));
                 self.lobby.join(id);
-                self.keep_lobby();
+                self.keep_room(LOBBY);
             }
             Err(error) => self.fail(id, &error, out),
-        }
-    }
-
-    /// While somebody is in the lobby it is not forgotten.
-    fn keep_lobby(&mut self) {
-        if let Some(end) = self.rooms.get_mut(LOBBY).and_then(|room| room.end.take()) {
-            self.agenda.cancel(end);
         }
     }
 
@@ -216,9 +209,8 @@ impl Hub {
         reconnect_after: Option<Duration>,
         out: &mut impl Outbox,
     ) {
-        let mut json = String::new();
         let after_ms = reconnect_after.map(|after| after.as_millis() as u64);
-        reply::Disconnect { code: code.number(), reason, reconnect: after_ms.is_some(), after_ms }.write(&mut json);
+        let json = reply::Disconnect { code: code.number(), reason, reconnect: after_ms.is_some(), after_ms }.to_json();
         self.post.send(id, &json, out);
         self.depart(id, false, out);
         out.close(id, code, reason);
@@ -242,22 +234,22 @@ impl Hub {
                     Err(_) => self.fail(id, &"the lobby has no epoch", out),
                 }
             }
-            Ok(request) => self.request(id, request, out),
-            Err(refusal) => self.refuse_written(id, &refusal, out),
+            request => self.parsed(id, request, out),
         }
     }
 
     fn session_message(&mut self, id: ConnId, text: &str, out: &mut impl Outbox) {
-        let requests = match parse_session(text, BATCH_MAX) {
-            Ok(Input::One(request)) => vec![request],
-            Ok(Input::Batch(requests)) => requests,
-            Err(error) => vec![Err(error.into())],
-        };
-        for request in requests {
-            match request {
-                Ok(request) => self.request(id, request, out),
-                Err(refusal) => self.refuse_written(id, &refusal, out),
-            }
+        match parse_session(text, BATCH_MAX) {
+            Ok(Input::One(request)) => self.parsed(id, request, out),
+            Ok(Input::Batch(requests)) => requests.into_iter().for_each(|request| self.parsed(id, request, out)),
+            Err(error) => self.refuse_written(id, &error.into(), out),
+        }
+    }
+
+    fn parsed(&mut self, id: ConnId, request: Result<WireRequest<'_>, Refusal>, out: &mut impl Outbox) {
+        match request {
+            Ok(request) => self.request(id, request, out),
+            Err(refusal) => self.refuse_written(id, &refusal, out),
         }
     }
 

@@ -20,6 +20,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use self::members::{Members, string};
+use self::reply::Reply as _;
 pub use self::request::RequestId;
 
 /// What is wrong with a message. One error object answers it.
@@ -97,9 +98,7 @@ impl ErrorCode {
 impl WireError {
     /// The object that tells the peer, where nothing is known of the request.
     pub fn to_json(&self) -> String {
-        let mut out = String::new();
-        reply::Error { field: self.field, ..reply::Error::new(self.code, &self.message) }.write(&mut out);
-        out
+        reply::Error { field: self.field, ..reply::Error::new(self.code, &self.message) }.to_json()
     }
 
     fn invalid_message(message: &str, field: Option<&'static str>) -> WireError {
@@ -121,24 +120,6 @@ impl WireError {
 impl fmt::Display for WireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.as_str(), self.message)
-    }
-}
-
-/// The type of a message from a client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessageType {
-    /// Goes to all others in the room.
-    Chat,
-}
-
-/// Checks a text from a client in plain mode, and returns what kind of message it is.
-///
-/// # Errors
-/// The first thing that is wrong with it.
-pub fn parse(text: &str) -> Result<MessageType, WireError> {
-    match &*message_type(text, &Members::parse(text)?)? {
-        "chat" => Ok(MessageType::Chat),
-        name => Err(WireError::unknown_type(name)),
     }
 }
 
@@ -207,10 +188,11 @@ const NAME_CHARS_SHOWN: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use super::request::{Body, parse_plain};
     use super::*;
 
     fn code(text: &str) -> Option<&'static str> {
-        parse(text).err().map(|error| error.code.as_str())
+        parse_plain(text).err().map(|refusal| refusal.error.code.as_str())
     }
 
     #[test]
@@ -222,7 +204,8 @@ mod tests {
             r#"{"t\u0079pe":"chat"}"#,
             r#"{"type":"chat","msg":"\ud83d\ude00 \\u dead \"[[[[\""}"#,
         ] {
-            assert_eq!(parse(text), Ok(MessageType::Chat), "{text}");
+            let request = parse_plain(text).expect(text);
+            assert!(matches!(request.body, Body::Chat(_)), "{text}");
         }
     }
 
@@ -269,7 +252,7 @@ mod tests {
         ] {
             assert_eq!(code(text), Some("invalid_message"), "{text}");
         }
-        for text in [r#"{"type":""}"#, r#"{"type":"Chat"}"#, r#"{"type":"chat "}"#, r#"{"type":"join"}"#] {
+        for text in [r#"{"type":""}"#, r#"{"type":"Chat"}"#, r#"{"type":"chat "}"#, r#"{"type":"joi"}"#] {
             assert_eq!(code(text), Some("unknown_type"), "{text}");
         }
     }
@@ -281,8 +264,8 @@ mod tests {
         members.push("\"type\":\"chat\"".to_owned());
         assert_eq!(code(&format!("{{{}}}", members.join(","))), None);
         members.push("\"n999\":0".to_owned());
-        let error = parse(&format!("{{{}}}", members.join(","))).unwrap_err();
-        assert_eq!(error.message, "the member \"n999\" stands twice");
+        let refusal = parse_plain(&format!("{{{}}}", members.join(","))).unwrap_err();
+        assert_eq!(refusal.error.message, "the member \"n999\" stands twice");
     }
 
     #[test]
@@ -298,7 +281,7 @@ mod tests {
 
     #[test]
     fn an_error_is_an_object_that_names_the_rule() {
-        let json = parse(r#"{"type":"joi\"n"}"#).unwrap_err().to_json();
+        let json = parse_plain(r#"{"type":"joi\"n"}"#).unwrap_err().to_json();
         let object: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert!(json.starts_with(r#"{"type":"error","code":"unknown_type","message":"#));
         assert_eq!(object["type"], "error");

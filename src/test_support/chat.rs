@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::source::Source;
 use crate::chat::Hub;
-use crate::chat::wire::{MessageType, parse};
+use crate::chat::wire::request::{Body, parse_plain};
 use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
 use crate::server::{App, ConnId, Outbox};
 
@@ -20,8 +20,9 @@ use crate::server::{App, ConnId, Outbox};
 /// If that does not hold.
 pub fn wire(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    match parse(text) {
-        Ok(MessageType::Chat) => {
+    match parse_plain(text) {
+        Ok(request) => {
+            let Body::Chat(_) = request.body else { return }; // it is answered, and not relayed
             let members: HashMap<String, &RawValue> = serde_json::from_str(text).expect("what is relayed is an object");
             assert_eq!(serde_json::from_str::<String>(members["type"].get()).ok().as_deref(), Some("chat"));
             // A number may be larger than any that a reader has; all else every reader takes.
@@ -29,10 +30,10 @@ pub fn wire(data: &[u8]) {
                 assert!(error.to_string().starts_with("number out of range"), "what is relayed is valid: {error}");
             }
         }
-        Err(error) => {
-            let json = error.to_json();
+        Err(refusal) => {
+            let (json, code) = (refusal.to_json(), refusal.error.code.as_str());
             let object: Value = serde_json::from_str(&json).expect("the answer is valid JSON");
-            assert_eq!((&object["type"], &object["code"]), (&Value::from("error"), &Value::from(error.code.as_str())));
+            assert_eq!((&object["type"], &object["code"]), (&Value::from("error"), &Value::from(code)));
             assert!(json.len() < 1_000, "an answer is short whatever was asked: {json}");
         }
     }
@@ -143,7 +144,9 @@ pub fn chat(data: &[u8]) {
         }
         assert_eq!(hub.lobby().len(), members.len());
         let connected = members.len() + closing.len();
-        assert!(hub.held_bytes() <= 4 * 1024 + 400 * connected, "memory is bounded by who is there");
+        // A table keeps at most room for 64, or four times as many as are there.
+        let (held, bound) = (hub.held_bytes(), 110 * (64 + 4 * connected));
+        assert!(held <= bound, "memory is bounded by who is there: {held} bytes for {connected}");
         assert!(hub.log_bytes() <= 4 * 1024 * 1024, "and by the log of one room");
     }
     for id in members.into_iter().chain(closing) {
@@ -153,11 +156,15 @@ pub fn chat(data: &[u8]) {
 }
 
 fn say(hub: &mut Hub, id: ConnId, text: &str, members: &[ConnId], post: &mut Post) {
+    let request = parse_plain(text).map(|request| request.body);
+    if let Ok(Body::Hello(_)) = request {
+        return; // these clients have no sessions
+    }
     hub.on_message(id, Message::text(text), post);
     assert!(post.closed.is_empty());
     let mut heard: Vec<ConnId> = post.sent.iter().map(|&(to, _)| to).collect();
     heard.sort_unstable();
-    if parse(text).is_ok() {
+    if let Ok(Body::Chat(_)) = request {
         let mut others: Vec<ConnId> = members.iter().copied().filter(|&member| member != id).collect();
         others.sort_unstable();
         assert_eq!(heard, others, "P2: all others, once, and nobody else");

@@ -11,7 +11,7 @@ use crate::chat::presence::Presence;
 use crate::chat::room::Member;
 use crate::chat::session::{Profile, Session, SessionId, Wants};
 use crate::chat::wire::ErrorCode;
-use crate::chat::wire::reply::{self, Limits, People};
+use crate::chat::wire::reply::{self, Limits, People, Reply as _};
 use crate::chat::wire::request::{Hello, JoinOptions, LOBBY, RequestId, Resume, VERSION};
 use crate::protocol::CloseCode;
 use crate::server::{ConnId, Outbox};
@@ -23,12 +23,12 @@ struct Joined {
     seq: u64,
     version: Option<u64>,
     state: Option<String>,
-    people: Option<Crowd>,
+    people: Option<Others>,
     recovered: Option<bool>,
 }
 
 /// Who is there beside the client.
-enum Crowd {
+enum Others {
     People(Vec<Rc<Profile>>),
     Count(u64),
 }
@@ -141,9 +141,8 @@ impl Hub {
             .zip(&people)
             .map(|(joined, people)| (&*joined.room, joined.written(people.as_deref())))
             .collect();
-        let mut json = String::new();
         let options = &self.options;
-        reply::Welcome {
+        let json = reply::Welcome {
             id: request_id,
             session: &session,
             user: profile.user.as_deref(),
@@ -161,7 +160,7 @@ impl Hub {
             },
             rooms: &rooms,
         }
-        .write(&mut json);
+        .to_json();
         self.post.send(id, &json, out);
     }
 
@@ -197,15 +196,15 @@ impl Hub {
         out: &mut impl Outbox,
     ) -> Result<Joined, No> {
         let rooms_max = self.options.rooms_per_session;
-        let session = self.sessions.get(&session_id).ok_or_else(No::default)?;
+        let session = self.sessions.get(&session_id).ok_or_else(No::internal)?;
         if session.rooms.len() >= rooms_max && !session.rooms.contains_key(room) {
             return Err(No::new(ErrorCode::RoomLimit, format!("a session is in at most {rooms_max} rooms")));
         }
         let name = self.open_room(room).map_err(|code| No::new(code, "there is no room for another room"))?;
-        let session = self.sessions.get_mut(&session_id).ok_or_else(No::default)?;
+        let session = self.sessions.get_mut(&session_id).ok_or_else(No::internal)?;
         session.rooms.insert(name.clone(), Wants { presence: options.presence, state: options.state });
         let (Some(room), Some(Client::Session(link))) = (self.rooms.get_mut(&name), self.clients.get_mut(id)) else {
-            return Err(No::default());
+            return Err(No::internal());
         };
         link.forget(&name);
         let knows_version = options.since.as_ref().is_some_and(|since| since.version.is_some());
@@ -221,7 +220,7 @@ impl Hub {
             seq: room.seq(),
             version: options.state.then(|| room.state.version()),
             state,
-            people: options.presence.then(|| Crowd::of(&mut room.presence, session_id)),
+            people: options.presence.then(|| Others::of(&mut room.presence, session_id)),
             recovered: options.since.as_ref().map(|_| replay.is_complete()),
         };
         let is_live = !replay.is_needed(room);
@@ -239,7 +238,7 @@ impl Hub {
 impl Joined {
     fn members(&self) -> Option<Vec<reply::Member<'_>>> {
         match &self.people {
-            Some(Crowd::People(people)) => Some(members(people)),
+            Some(Others::People(people)) => Some(members(people)),
             _ => None,
         }
     }
@@ -250,7 +249,7 @@ impl Joined {
             version: self.version,
             state: self.state.as_deref(),
             people: match (&self.people, people) {
-                (Some(Crowd::Count(count)), _) => Some(People::Count(*count)),
+                (Some(Others::Count(count)), _) => Some(People::Count(*count)),
                 (_, people) => people.map(People::Members),
             },
             recovered: self.recovered,
@@ -258,13 +257,13 @@ impl Joined {
     }
 }
 
-impl Crowd {
-    fn of(presence: &mut Presence, own: SessionId) -> Crowd {
+impl Others {
+    fn of(presence: &mut Presence, own: SessionId) -> Others {
         match presence.len() {
             0..=PRESENCE_MAX => {
-                Crowd::People(presence.show().filter(|profile| profile.session != own).cloned().collect())
+                Others::People(presence.show().filter(|profile| profile.session != own).cloned().collect())
             }
-            count => Crowd::Count(count as u64),
+            count => Others::Count(count as u64),
         }
     }
 }

@@ -58,6 +58,9 @@ impl Post {
 
     /// Sends what was gathered.
     pub(super) fn flush(&mut self, to: ConnId, out: &mut impl Outbox) {
+        if self.interval.is_none() {
+            return; // nothing is ever gathered
+        }
         let Some(batch) = self.batches.remove(&to) else { return };
         match &batch.frames[..] {
             [frame] => out.send_shared(to, frame),

@@ -10,7 +10,7 @@ use super::post::array;
 use super::{Client, Hub};
 use crate::chat::room::Room;
 use crate::chat::session::SessionId;
-use crate::chat::wire::reply::{self, GapReason};
+use crate::chat::wire::reply::{self, GapReason, Reply as _};
 use crate::chat::wire::request::{JoinOptions, Since};
 use crate::protocol::Message;
 use crate::server::{ConnId, DRAINED_BYTES_MAX, Outbox};
@@ -134,8 +134,7 @@ fn step(replay: &mut Replay, room: &mut Room, id: ConnId, out: &mut impl Outbox)
         replay.next = room.log.first();
     }
     if let Some(reason) = replay.gap.take() {
-        let mut json = String::new();
-        reply::Gap { room: &room.name, epoch: &room.epoch.to_string(), reason }.write(&mut json);
+        let json = reply::Gap { room: &room.name, epoch: &room.epoch.to_string(), reason }.to_json();
         out.send(id, Message::text(&json));
         return true;
     }
@@ -167,9 +166,8 @@ fn send_state(state: StateReplay, room: &Room, id: ConnId, out: &mut impl Outbox
         }
         // Whoever missed more than was kept.
         _ => {
-            let mut json = String::new();
             let state = room.state.to_json();
-            reply::State { room: &room.name, version: room.state.version(), state: &state }.write(&mut json);
+            let json = reply::State { room: &room.name, version: room.state.version(), state: &state }.to_json();
             out.send(id, Message::text(&json));
         }
     }

@@ -2,22 +2,21 @@
 
 use std::rc::Rc;
 
-use super::options::STATE_DEPTH_MAX;
-use super::options::{PATCHES_BYTES_MAX, PATCHES_MAX, SIGNAL_QUEUE_BYTES_MAX};
+use super::options::{PATCHES_BYTES_MAX, PATCHES_MAX, SIGNAL_QUEUE_BYTES_MAX, STATE_DEPTH_MAX};
 use super::rooms::Speaker;
 use super::{Client, Hub};
 use crate::chat::session::{Epoch, Position, SessionId};
 use crate::chat::state::StateError;
 use crate::chat::wire::ErrorCode;
-use crate::chat::wire::reply::{self, Ack};
+use crate::chat::wire::reply::{self, Ack, Reply as _};
 use crate::chat::wire::request::{Body, Chat, Request, RequestId};
 use crate::protocol::SharedFrame;
 use crate::server::{ConnId, Outbox};
 
 /// Why a request is not carried out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct No {
-    code: Option<ErrorCode>,
+    code: ErrorCode,
     message: String,
     field: Option<&'static str>,
     limit: Option<u64>,
@@ -26,7 +25,12 @@ pub(super) struct No {
 
 impl No {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> No {
-        No { code: Some(code), message: message.into(), ..No::default() }
+        No { code, message: message.into(), field: None, limit: None, version: None }
+    }
+
+    /// A table does not hold what another one says that it does.
+    pub(super) fn internal() -> No {
+        No::new(ErrorCode::Internal, "")
     }
 }
 
@@ -35,22 +39,22 @@ impl Hub {
     pub(super) fn request(&mut self, id: ConnId, request: Request<'_>, out: &mut impl Outbox) {
         let Request { id: request_id, body } = request;
         let request_id = request_id.as_ref();
-        let session = match (self.clients.get(id), body) {
-            (None, _) => return,
-            (Some(Client::Session(_)), Body::Hello(_)) => {
-                let no = No::new(ErrorCode::InvalidMessage, "there was a hello before");
-                return self.refuse(id, request_id, None, &no, out);
-            }
-            (Some(_), Body::Hello(hello)) => return self.hello(id, request_id, hello, out),
-            (Some(Client::Session(link)), body) => (link.session, body),
-            (Some(_), _) => {
-                let no = No::new(ErrorCode::HelloRequired, "a hello must come first");
-                return self.refuse(id, request_id, None, &no, out);
+        let session = match self.clients.get(id) {
+            None => return, // it is being closed
+            Some(Client::Session(link)) => link.session,
+            Some(_) => {
+                let Body::Hello(hello) = body else {
+                    let no = No::new(ErrorCode::HelloRequired, "a hello must come first");
+                    return self.refuse(id, request_id, None, &no, out);
+                };
+                return self.hello(id, request_id, hello, out);
             }
         };
-        let (session, body) = session;
         match body {
-            Body::Hello(_) => unreachable!("it was answered above"),
+            Body::Hello(_) => {
+                let no = No::new(ErrorCode::InvalidMessage, "there was a hello before");
+                self.refuse(id, request_id, None, &no, out);
+            }
             // Without authentication any token is as good as none.
             Body::Auth { .. } => self.acknowledge(id, request_id, None, out),
             Body::Join { room, options } => self.join_alone(id, request_id, session, &room, &options, out),
@@ -59,8 +63,7 @@ impl Hub {
             Body::Signal { room, data } => self.signal(id, request_id, session, &room, data, out),
             Body::Patch { room, base, patch } => self.patch(id, request_id, session, (&room, base, patch), out),
             Body::Ping => {
-                let mut json = String::new();
-                reply::Pong { id: request_id, ts: out.unix_ms() }.write(&mut json);
+                let json = reply::Pong { id: request_id, ts: out.unix_ms() }.to_json();
                 self.post.send(id, &json, out);
             }
         }
@@ -76,10 +79,8 @@ impl Hub {
         no: &No,
         out: &mut impl Outbox,
     ) {
-        let mut json = String::new();
-        let (code, field) = (no.code.unwrap_or(ErrorCode::Internal), no.field);
-        let error = reply::Error { id: request_id, room, field, ..reply::Error::new(code, &no.message) };
-        reply::Error { limit: no.limit, version: no.version, ..error }.write(&mut json);
+        let error = reply::Error { id: request_id, room, field: no.field, ..reply::Error::new(no.code, &no.message) };
+        let json = reply::Error { limit: no.limit, version: no.version, ..error }.to_json();
         self.post.send(id, &json, out);
     }
 
@@ -96,8 +97,7 @@ impl Hub {
     }
 
     pub(super) fn tell(&mut self, id: ConnId, ack: &Ack<'_>, out: &mut impl Outbox) {
-        let mut json = String::new();
-        ack.write(&mut json);
+        let json = ack.to_json();
         self.post.send(id, &json, out);
     }
 
@@ -209,8 +209,7 @@ impl Hub {
         let Some(room) = self.rooms.get(&name) else { return };
         let profile = &self.sessions[&session].profile;
         let speaker = Speaker { connection: id, session, user: profile.user.as_deref() };
-        let mut json = String::new();
-        reply::Signal { room: &name, from: speaker.sender(), data }.write(&mut json);
+        let json = reply::Signal { room: &name, from: speaker.sender(), data }.to_json();
         let frame = SharedFrame::text(&json);
         for member in room.members.iter().filter(|member| member.is_live && member.connection != id) {
             // Whoever is slow loses these first.
@@ -236,8 +235,7 @@ impl Hub {
         };
         let profile = &self.sessions[&session].profile;
         let speaker = Speaker { connection: id, session, user: profile.user.as_deref() };
-        let mut json = String::new();
-        reply::Patch { room: &name, version, from: speaker.sender(), patch }.write(&mut json);
+        let json = reply::Patch { room: &name, version, from: speaker.sender(), patch }.to_json();
         let frame = SharedFrame::text(&json);
         let Some(room) = self.rooms.get_mut(&name) else { return };
         for member in room.members.iter().filter(|member| member.wants_state && member.connection != id) {
@@ -252,7 +250,7 @@ impl Hub {
 
     /// Changes the state of a room, if it has the version that the patch is for. Returns the new one.
     fn apply(&mut self, name: &str, base: Option<u64>, patch: &str) -> Result<u64, No> {
-        let room = self.rooms.get_mut(name).ok_or_else(No::default)?;
+        let room = self.rooms.get_mut(name).ok_or_else(No::internal)?;
         let version = room.state.version();
         if base.is_some_and(|base| base != version) {
             let message = format!("state is at version {version}");

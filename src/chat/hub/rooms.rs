@@ -8,7 +8,7 @@ use super::{Due, Hub};
 use crate::chat::room::Room;
 use crate::chat::session::{Epoch, Position, Profile, SessionId};
 use crate::chat::wire::ErrorCode;
-use crate::chat::wire::reply::{self, Change, Member, Sender};
+use crate::chat::wire::reply::{self, Change, Member, Reply as _, Sender};
 use crate::chat::wire::request::LOBBY;
 use crate::protocol::SharedFrame;
 use crate::server::{ConnId, Outbox};
@@ -48,11 +48,8 @@ impl Hub {
     /// # Errors
     /// `room_limit` if there are too many, `internal` if the system has no random numbers.
     pub(super) fn open_room(&mut self, name: &str) -> Result<Rc<str>, ErrorCode> {
-        if let Some(room) = self.rooms.get_mut(name) {
-            if let Some(end) = room.end.take() {
-                self.agenda.cancel(end);
-            }
-            return Ok(room.name.clone());
+        if let Some(name) = self.keep_room(name) {
+            return Ok(name);
         }
         if self.rooms.len() >= self.options.rooms_max && name != LOBBY {
             return Err(ErrorCode::RoomLimit);
@@ -61,6 +58,15 @@ impl Hub {
         let name: Rc<str> = name.into();
         self.rooms.insert(name.clone(), Box::new(Room::new(name.clone(), epoch)));
         Ok(name)
+    }
+
+    /// A room that is there is not forgotten while somebody is in it.
+    pub(super) fn keep_room(&mut self, name: &str) -> Option<Rc<str>> {
+        let room = self.rooms.get_mut(name)?;
+        if let Some(end) = room.end.take() {
+            self.agenda.cancel(end);
+        }
+        Some(room.name.clone())
     }
 
     /// A room that is empty ends after a while.
@@ -158,8 +164,7 @@ impl Hub {
             0..=PRESENCE_MAX => Change::People { joins: &joins, leaves: &leaves },
             count => Change::Count(count as u64),
         };
-        let mut json = String::new();
-        reply::Presence { room: &room.name, change }.write(&mut json);
+        let json = reply::Presence { room: &room.name, change }.to_json();
         let frame = SharedFrame::text(&json);
         for member in room.members.iter().filter(|member| member.wants_presence) {
             self.post.send_shared(member.connection, &frame, &mut self.agenda, out);

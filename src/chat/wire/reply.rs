@@ -1,6 +1,6 @@
 //! The wire protocol from server to client: eleven types of messages, each written into a string.
 //!
-//! Each is a struct that borrows what it tells, and a `write` that appends the JSON. What is `None` is left out. Members
+//! Each is a struct that borrows what it tells, and a [`Reply`]. What is `None` is left out. Members
 //! that are called JSON are written as they are; all other text is escaped.
 
 mod parts;
@@ -12,6 +12,19 @@ use self::parts::{display, people};
 use super::ErrorCode;
 use super::request::{RequestId, VERSION};
 use super::write::Object;
+
+/// A message of the server.
+pub trait Reply {
+    /// Appends it.
+    fn write(&self, out: &mut String);
+
+    /// It alone.
+    fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+}
 
 /// The answer to `hello`.
 #[derive(Clone, Copy)]
@@ -38,9 +51,8 @@ pub struct Welcome<'a> {
     pub rooms: &'a [(&'a str, Joined<'a>)],
 }
 
-impl Welcome<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Welcome<'_> {
+    fn write(&self, out: &mut String) {
         Object::message(out, "welcome")
             .raw("id", self.id.map(RequestId::as_json))
             .number("v", VERSION)
@@ -99,9 +111,10 @@ impl<'a> Ack<'a> {
             duplicate: false,
         }
     }
+}
 
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Ack<'_> {
+    fn write(&self, out: &mut String) {
         let ack = Object::message(out, "ack").raw("id", self.id.as_json()).text("room", display(&self.room));
         let ack = match self.position {
             Some(position) => position.members(ack),
@@ -138,9 +151,10 @@ impl<'a> Error<'a> {
     pub fn new(code: ErrorCode, message: &'a str) -> Error<'a> {
         Error { id: None, code, message, room: None, field: None, limit: None, version: None, retry_after_ms: None }
     }
+}
 
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Error<'_> {
+    fn write(&self, out: &mut String) {
         Object::message(out, "error")
             .raw("id", self.id.map(RequestId::as_json))
             .text("code", Some(&self.code.as_str()))
@@ -169,9 +183,8 @@ pub struct Chat<'a> {
     pub own_members: &'a str,
 }
 
-impl Chat<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Chat<'_> {
+    fn write(&self, out: &mut String) {
         let chat = Object::message(out, "chat").text("room", Some(&self.room)).number("seq", self.seq);
         self.from.member(chat).number("ts", self.ts).members(self.own_members).end();
     }
@@ -193,9 +206,8 @@ pub struct Signal<'a> {
     pub data: Option<&'a str>,
 }
 
-impl Signal<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Signal<'_> {
+    fn write(&self, out: &mut String) {
         let signal = Object::message(out, "signal").text("room", Some(&self.room));
         self.from.member(signal).raw("data", self.data).end();
     }
@@ -224,9 +236,8 @@ pub enum Change<'a> {
     Count(u64),
 }
 
-impl Presence<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Presence<'_> {
+    fn write(&self, out: &mut String) {
         let presence = Object::message(out, "presence").text("room", Some(&self.room));
         let presence = match self.change {
             Change::People { joins, leaves } => {
@@ -249,9 +260,8 @@ pub struct State<'a> {
     pub state: &'a str,
 }
 
-impl State<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for State<'_> {
+    fn write(&self, out: &mut String) {
         let state = Object::message(out, "state").text("room", Some(&self.room));
         state.number("version", self.version).raw("state", self.state).end();
     }
@@ -270,9 +280,8 @@ pub struct Patch<'a> {
     pub patch: &'a str,
 }
 
-impl Patch<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Patch<'_> {
+    fn write(&self, out: &mut String) {
         let patch = Object::message(out, "patch").text("room", Some(&self.room)).number("version", self.version);
         self.from.member(patch).raw("patch", self.patch).end();
     }
@@ -300,9 +309,8 @@ pub enum GapReason {
     Reset,
 }
 
-impl Gap<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Gap<'_> {
+    fn write(&self, out: &mut String) {
         let (reason, first, last) = match self.reason {
             GapReason::Overrun(first, last) => ("overrun", Some(first), Some(last)),
             GapReason::Expired(first, last) => ("expired", Some(first), Some(last)),
@@ -326,9 +334,8 @@ pub struct Disconnect<'a> {
     pub after_ms: Option<u64>,
 }
 
-impl Disconnect<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Disconnect<'_> {
+    fn write(&self, out: &mut String) {
         let disconnect = Object::message(out, "disconnect").number("code", u64::from(self.code));
         let disconnect = disconnect.text("reason", Some(&self.reason)).flag("reconnect", self.reconnect);
         disconnect.number("after_ms", self.after_ms).end();
@@ -344,9 +351,8 @@ pub struct Pong<'a> {
     pub ts: u64,
 }
 
-impl Pong<'_> {
-    /// Appends the message.
-    pub fn write(&self, out: &mut String) {
+impl Reply for Pong<'_> {
+    fn write(&self, out: &mut String) {
         Object::message(out, "pong").raw("id", self.id.map(RequestId::as_json)).number("ts", self.ts).end();
     }
 }

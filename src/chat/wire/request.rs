@@ -15,6 +15,7 @@ use std::borrow::Cow;
 
 use self::read::body;
 use super::members::{Members, elements, string};
+use super::reply::Reply as _;
 use super::write::push_string;
 use super::{WireError, message_type, reply};
 
@@ -199,10 +200,8 @@ impl Refusal {
     /// The object that tells the peer.
     pub fn to_json(&self) -> String {
         let WireError { code, message, field } = &self.error;
-        let mut out = String::new();
         let (id, room) = (self.id.as_ref(), self.room.as_deref());
-        reply::Error { id, room, field: *field, ..reply::Error::new(*code, message) }.write(&mut out);
-        out
+        reply::Error { id, room, field: *field, ..reply::Error::new(*code, message) }.to_json()
     }
 
     fn about(room: &str, error: WireError) -> Refusal {

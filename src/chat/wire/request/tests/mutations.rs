@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::super::super::{MessageType, parse};
 use super::super::*;
 
 const MESSAGES: [&str; 10] = [
@@ -61,9 +60,9 @@ impl Random {
 /// A second opinion: serde_json's own tree, where it takes the text.
 fn check(text: &str) -> usize {
     let tree: Option<Value> = serde_json::from_str(text).ok();
-    assert_eq!(parse_plain(text).is_ok_and(|request| matches!(request.body, Body::Chat(_))), {
-        parse(text) == Ok(MessageType::Chat)
-    });
+    if let (Ok(request), Some(tree)) = (parse_plain(text), &tree) {
+        assert_eq!(matches!(request.body, Body::Chat(_)), tree["type"] == "chat", "{text}");
+    }
     match parse_session(text, 3) {
         Ok(Input::One(result)) => check_one(text, tree.as_ref(), &result),
         Ok(Input::Batch(results)) => {
@@ -95,7 +94,8 @@ fn check_one(text: &str, tree: Option<&Value>, result: &Result<Request<'_>, Refu
     match result {
         Ok(Request { body: Body::Chat(chat), .. }) => {
             let own = format!(r#"{{"type":"chat"{}}}"#, chat.own_members());
-            assert_eq!(parse(&own), Ok(MessageType::Chat), "{text}: {own}");
+            let again = parse_plain(&own).map(|request| matches!(request.body, Body::Chat(_)));
+            assert_eq!(again, Ok(true), "{text}: {own}");
             if let Some(tree) = tree {
                 let mut expected = tree.as_object().unwrap().clone();
                 expected.retain(|name, _| name == "type" || !RESERVED.contains(&name.as_str()));
