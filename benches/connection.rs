@@ -61,6 +61,7 @@ fn receive(connection: &mut Connection, read: &mut [u8], now: Instant) {
     while let Some(event) = connection.poll_event(&mut input, now) {
         match event {
             Event::Request(request) => connection.accept(&request, None, now),
+            Event::Document(_) => panic!("the request asks for an upgrade"),
             Event::Message(message) => assert!(connection.send(message, now)),
         }
     }

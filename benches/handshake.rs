@@ -6,6 +6,7 @@ mod harness;
 
 use std::time::Instant;
 
+use frameloop::protocol::handshake::document::Opening;
 use frameloop::protocol::handshake::{OpeningHandshake, Request};
 use frameloop::protocol::{Commons, Connection, Event, Input, Limits};
 use harness::{Bench, bytes};
@@ -34,6 +35,7 @@ fn main() {
     };
 
     let is_accepted = |request: &Request| request.accept_value() == ACCEPT_VALUE;
+    let is_opened = |opening: &Opening| matches!(opening, Opening::Upgrade(request) if is_accepted(request));
     bench.case("parse a whole request head", bytes(HEAD.len()), Some(true), || {
         Request::parse(HEAD.as_bytes()).ok().as_ref().map(is_accepted)
     });
@@ -42,7 +44,7 @@ fn main() {
         let mut opening = OpeningHandshake::default();
         let piece_len = head.len() / 8 + 1;
         let mut pieces = head.chunks_mut(piece_len);
-        pieces.find_map(|piece| opening.poll_request(&mut Input::new(piece)).ok()?.as_ref().map(is_accepted))
+        pieces.find_map(|piece| opening.poll_request(&mut Input::new(piece)).ok()?.as_ref().map(is_opened))
     });
 
     let response = format!(

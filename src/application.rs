@@ -2,21 +2,33 @@
 
 use std::time::Instant;
 
+use frameloop::chat::web::Site;
 use frameloop::chat::{Echo, Hub};
-use frameloop::protocol::{End, Message, Request};
+use frameloop::protocol::{Document, DocumentRequest, End, HandshakeError, Message, Request};
 use frameloop::server::{App, ConnId, Outbox};
+
+use crate::folder::Folder;
 
 /// What runs on the server.
 #[derive(Debug)]
 pub(crate) enum Application {
-    Serve(Box<Hub>),
+    Serve(Box<Serve>),
     Echo(Echo),
+}
+
+/// `frameloop serve`: the chat, and the pages beside it.
+#[derive(Debug)]
+pub(crate) struct Serve {
+    pub(crate) hub: Hub,
+    pub(crate) site: Site,
+    /// What is looked for in here first.
+    pub(crate) folder: Option<Folder>,
 }
 
 impl App for Application {
     fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
         match self {
-            Application::Serve(hub) => hub.on_open(id, request, out),
+            Application::Serve(serve) => serve.hub.on_open(id, request, out),
             Application::Echo(echo) => echo.on_open(id, request, out),
         }
     }
@@ -24,42 +36,52 @@ impl App for Application {
     #[inline]
     fn on_message(&mut self, id: ConnId, message: Message<'_>, out: &mut impl Outbox) {
         match self {
-            Application::Serve(hub) => hub.on_message(id, message, out),
+            Application::Serve(serve) => serve.hub.on_message(id, message, out),
             Application::Echo(echo) => echo.on_message(id, message, out),
         }
     }
 
     fn on_close(&mut self, id: ConnId, end: &End, out: &mut impl Outbox) {
         match self {
-            Application::Serve(hub) => hub.on_close(id, end, out),
+            Application::Serve(serve) => serve.hub.on_close(id, end, out),
             Application::Echo(echo) => echo.on_close(id, end, out),
         }
     }
 
-    // An echo waits for nothing.
+    // An echo waits for nothing, and has nothing to show.
+
+    fn on_document_request(&mut self, request: &DocumentRequest) -> Result<Document, HandshakeError> {
+        let Application::Serve(serve) = self else { return Err(HandshakeError::NotAnUpgrade) };
+        match serve.folder.as_mut().map(|folder| folder.document(request.path())) {
+            Some(Some(document)) => Ok(document),
+            // A folder without a first page is still a folder.
+            Some(None) => serve.site.document(request).map_err(|_| HandshakeError::NotFound),
+            None => serve.site.document(request),
+        }
+    }
 
     fn on_drained(&mut self, id: ConnId, out: &mut impl Outbox) {
-        if let Application::Serve(hub) = self {
-            hub.on_drained(id, out);
+        if let Application::Serve(serve) = self {
+            serve.hub.on_drained(id, out);
         }
     }
 
     fn next_timeout(&self) -> Option<Instant> {
         match self {
-            Application::Serve(hub) => hub.next_timeout(),
+            Application::Serve(serve) => serve.hub.next_timeout(),
             Application::Echo(_) => None,
         }
     }
 
     fn on_timeout(&mut self, out: &mut impl Outbox) {
-        if let Application::Serve(hub) = self {
-            hub.on_timeout(out);
+        if let Application::Serve(serve) = self {
+            serve.hub.on_timeout(out);
         }
     }
 
     fn on_stop(&mut self, out: &mut impl Outbox) {
-        if let Application::Serve(hub) = self {
-            hub.on_stop(out);
+        if let Application::Serve(serve) = self {
+            serve.hub.on_stop(out);
         }
     }
 }

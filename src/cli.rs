@@ -3,6 +3,7 @@
 mod sessions;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use frameloop::chat::hub::options::Options as HubOptions;
@@ -35,6 +36,8 @@ Usage: frameloop [serve|echo] [flags]
   --max-queue SIZE          bytes that may wait for one peer
                             (4MiB, or twice --max-message if that is more)
   --max-connections N       connections at a time (what the limit of open files leaves)
+  --static DIR              serve: the files of a folder over HTTP, in place of the demo page
+  --no-demo                 serve: no demo page
   --log-level LEVEL         off, error, warn, info or debug (info)
   --help                    this text
   --version                 the version
@@ -79,7 +82,17 @@ pub(crate) struct Options {
     pub(crate) has_max_connections: bool,
     /// For [`Mode::Serve`].
     pub(crate) hub: HubOptions,
+    /// For [`Mode::Serve`].
+    pub(crate) pages: Pages,
     pub(crate) log_level: LevelFilter,
+}
+
+/// What is shown over HTTP, beside the browser client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pages {
+    Demo,
+    None,
+    Folder(PathBuf),
 }
 
 /// Which application runs.
@@ -102,7 +115,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
     let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
     let (mut log_level, mut reuse_port) = (LevelFilter::Info, false);
-    let (mut hub, mut session_flag) = (HubOptions::default(), None);
+    let (mut hub, mut serve_flag, mut pages) = (HubOptions::default(), None, None);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
@@ -141,10 +154,20 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                 max_connections = Some(value().and_then(|value| parse_connections(&value).map_err(at))?);
             }
             "log-level" => log_level = value().and_then(|value| parse_level(&value).map_err(at))?,
+            "no-demo" | "static" => {
+                let wanted = match flag.as_str() {
+                    "static" => Pages::Folder(value()?.into()),
+                    _ => Pages::None,
+                };
+                if pages.replace(wanted).is_some() {
+                    return Err(at("one of --static and --no-demo, once, says which pages there are".to_owned()));
+                }
+                serve_flag = Some(flag);
+            }
             name if sessions::FLAGS.contains(&name) => {
                 let set = value().map(|value| sessions::set(&mut hub, &flag, &value))?;
                 set.unwrap_or(Ok(())).map_err(at)?;
-                session_flag = Some(flag);
+                serve_flag = Some(flag);
             }
             _ => return Err(format!("unknown flag '--{flag}'; --help lists the flags")),
         }
@@ -171,8 +194,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             limits.queue_bytes_max, limits.message_bytes_max
         ));
     }
-    if let Some(flag) = session_flag.filter(|_| mode == Mode::Echo) {
-        return Err(format!("--{flag}: echo has no sessions; it goes with serve"));
+    if let Some(flag) = serve_flag.filter(|_| mode == Mode::Echo) {
+        return Err(format!("--{flag}: echo has neither sessions nor pages; it goes with serve"));
     }
     hub.message_bytes = limits.message_bytes_max;
     (hub.ping_interval, hub.ping_misses) = (limits.ping_interval, limits.ping_misses_max);
@@ -183,8 +206,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         reuse_port,
         ..Config::default()
     };
-    let has_max_connections = max_connections.is_some();
-    Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, log_level })))
+    let (has_max_connections, pages) = (max_connections.is_some(), pages.unwrap_or(Pages::Demo));
+    Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, pages, log_level })))
 }
 
 fn parse_mode(value: &str) -> Result<Mode, String> {
@@ -361,6 +384,9 @@ mod tests {
             (&["--max-message", "99999999999999999999GiB"], &["--max-message", "out of range"]),
             (&["--max-queue", "1KiB"], &["--max-queue", "--max-message", "1048586"]),
             (&["--max-connections", "many"], &["--max-connections", "'many'"]),
+            (&["--static"], &["--static", "value"]),
+            (&["--static", "a", "--no-demo"], &["--no-demo", "--static", "one"]),
+            (&["--no-demo", "echo"], &["--no-demo", "echo", "serve"]),
             (&["--log-level", "loud"], &["--log-level", "'loud'", "info"]),
         ] {
             let error = error(args);
@@ -389,6 +415,8 @@ mod tests {
             "max-message",
             "max-queue",
             "max-connections",
+            "static",
+            "no-demo",
             "log-level",
             "help",
             "version",

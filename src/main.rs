@@ -6,18 +6,21 @@
 mod application;
 mod bench;
 mod cli;
+mod folder;
 mod logger;
 
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
+use frameloop::chat::web::Site;
 use frameloop::chat::{Echo, Hub};
 use frameloop::server::Server;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::application::Application;
-use crate::cli::{Command, Mode, Options};
+use crate::application::{Application, Serve};
+use crate::cli::{Command, Mode, Options, Pages};
+use crate::folder::Folder;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os().skip(1)) {
@@ -46,12 +49,25 @@ fn start(mut options: Options) -> ExitCode {
         Mode::Serve => {
             options.config.subprotocols = vec![Hub::SUBPROTOCOL.to_owned()];
             options.config.unsent_bytes_max = Some(Hub::UNSENT_BYTES_MAX);
-            run(&options, open_files, Application::Serve(Box::new(Hub::new(options.hub.clone()))))
+            serve(&options, open_files)
         }
         Mode::Echo => run(&options, open_files, Application::Echo(Echo)),
     };
     logger.finish();
     result.map_or_else(|problem| fail(&problem), |()| ExitCode::SUCCESS)
+}
+
+fn serve(options: &Options, open_files: usize) -> Result<(), String> {
+    let (site, folder) = match &options.pages {
+        Pages::Demo => (Site::demo(), None),
+        Pages::None => (Site::client_only(), None),
+        Pages::Folder(path) => {
+            let folder = Folder::open(path).map_err(|error| format!("--static: '{}': {error}", path.display()))?;
+            (Site::client_only(), Some(folder))
+        }
+    };
+    let hub = Hub::new(options.hub.clone());
+    run(options, open_files, Application::Serve(Box::new(Serve { hub, site, folder })))
 }
 
 fn run(options: &Options, open_files: usize, app: Application) -> Result<(), String> {

@@ -34,6 +34,7 @@ use super::session::{Absence, Session, SessionId, SessionIds};
 use super::wire::reply::{self, Reply as _};
 use super::wire::request::{Body, Input, LOBBY, Refusal, Request as WireRequest, parse_plain, parse_session};
 use crate::protocol::{CloseCode, End, Message, Request};
+use crate::server::shrink::shrink_map;
 use crate::server::{App, ConnId, ConnTable, Outbox};
 
 /// The chat server.
@@ -190,6 +191,7 @@ impl Hub {
         if let Some(session) = self.sessions.remove(&session) {
             self.end_absence(session.absence);
         }
+        shrink_map(&mut self.sessions);
     }
 
     /// A session waits no more.
@@ -255,6 +257,9 @@ impl Hub {
 
     /// P4: what is no request is answered and noted, and the connection lives on.
     fn refuse_written(&mut self, id: ConnId, refusal: &Refusal, out: &mut impl Outbox) {
+        if self.clients.get(id).is_none() {
+            return; // it is being closed, and this stood behind what closed it
+        }
         out.note(id, "invalid message received", &refusal.error);
         self.post.send(id, &refusal.to_json(), out);
     }
@@ -320,7 +325,8 @@ impl App for Hub {
     }
 
     fn on_stop(&mut self, out: &mut impl Outbox) {
-        let connections: Vec<ConnId> = self.sessions.values().filter_map(|session| session.connection).collect();
+        let mut connections: Vec<ConnId> = self.sessions.values().filter_map(|session| session.connection).collect();
+        connections.sort_unstable(); // a table of random ids has no order that could be repeated
         let count = connections.len() as u32;
         for (index, id) in connections.into_iter().enumerate() {
             let after = RESTART_SPREAD * index as u32 / count + RESTART_MIN;

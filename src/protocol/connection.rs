@@ -23,7 +23,8 @@ use super::commons::Commons;
 use super::end::{End, code_word};
 use super::error::{HandshakeError, ProtocolError};
 use super::frame::{FrameDecoder, Opcode, header_len};
-use super::handshake::{OpeningHandshake, Request, encode_rejection};
+use super::handshake::document::{Document, DocumentRequest, Opening};
+use super::handshake::{OpeningHandshake, Request, encode_rejection, encode_rejection_head};
 use super::input::Input;
 use super::limits::deadline;
 use super::message::{Assembled, ControlFrame, Message, MessageAssembler};
@@ -36,7 +37,8 @@ use super::shared_frame::SharedFrame;
 /// - **Bytes in**: [`poll_event`](Connection::poll_event) until it gives `None`, for each read;
 ///   [`receive_eof`](Connection::receive_eof), [`abort`](Connection::abort). Without a copy, for long payloads:
 ///   [`payload_room`](Connection::payload_room), [`poll_payload`](Connection::poll_payload).
-/// - **Commands**: [`accept`](Connection::accept) or [`reject`](Connection::reject) the request, then
+/// - **Commands**: [`accept`](Connection::accept) or [`reject`](Connection::reject) the request (or
+///   [`answer`](Connection::answer) it, if it is for a document), then
 ///   [`send`](Connection::send), [`send_directly`](Connection::send_directly),
 ///   [`send_shared`](Connection::send_shared), [`close`](Connection::close).
 /// - **Bytes out**: [`outgoing`](Connection::outgoing), then [`sent`](Connection::sent) with what the socket took.
@@ -48,7 +50,7 @@ use super::shared_frame::SharedFrame;
 ///
 /// ```
 /// use std::time::Instant;
-/// use frameloop::protocol::{Commons, Connection, Event, Input, Limits};
+/// use frameloop::protocol::{Commons, Connection, Event, HandshakeError, Input, Limits};
 ///
 /// let now = Instant::now();
 /// let mut connection = Connection::new(Commons::new(Limits::default()), now);
@@ -59,6 +61,7 @@ use super::shared_frame::SharedFrame;
 /// while let Some(event) = connection.poll_event(&mut input, now) {
 ///     match event {
 ///         Event::Request(request) => connection.accept(&request, None, now),
+///         Event::Document(request) => connection.answer(&request, Err(HandshakeError::NotAnUpgrade), now),
 ///         Event::Message(message) => assert!(connection.send(message, now)), // an echo
 ///     }
 /// }
@@ -104,6 +107,9 @@ pub enum Event<'b> {
     /// The client asks to open a WebSocket connection (§4.2.1): [`accept`](Connection::accept) or
     /// [`reject`](Connection::reject) it. Until then nothing more is taken from the input.
     Request(Request),
+    /// The client asks for a document instead (RFC 9110): [`answer`](Connection::answer) it. What follows it is not
+    /// looked at.
+    Document(DocumentRequest),
     /// A message, with the lifetime of the read buffer.
     Message(Message<'b>),
 }
@@ -177,7 +183,7 @@ impl Connection {
         }
         loop {
             match self.state {
-                State::Connecting => return self.poll_request(input, now).map(Event::Request),
+                State::Connecting => return self.poll_request(input, now),
                 State::Open | State::CloseSent => match self.poll_frame(input) {
                     Ok(None) => return None,
                     Ok(Some(Assembled::Message(message))) if self.state == State::Open => {
@@ -210,12 +216,15 @@ impl Connection {
         self.is_aborted = true;
     }
 
-    fn poll_request(&mut self, input: &mut Input<'_>, now: Instant) -> Option<Request> {
+    fn poll_request<'b>(&mut self, input: &mut Input<'b>, now: Instant) -> Option<Event<'b>> {
         match self.opening.as_mut()?.poll_request(input) {
             Ok(None) => None,
-            Ok(Some(request)) => {
+            Ok(Some(opening)) => {
                 self.opening = None;
-                Some(request)
+                Some(match opening {
+                    Opening::Upgrade(request) => Event::Request(request),
+                    Opening::Document(request) => Event::Document(request),
+                })
             }
             Err(error) => {
                 input.take_all();
@@ -323,6 +332,29 @@ impl Connection {
         self.set_deadline(now, self.commons.limits().ping_interval);
     }
 
+    /// Answers a request for a document, or refuses it, and ends the connection. As long as the client goes on taking
+    /// the document it has time for it: [`Limits::close_timeout`](super::Limits::close_timeout) from one piece to the next.
+    ///
+    /// # Panics
+    /// If no request waits for its answer: a bug of the caller.
+    pub fn answer(&mut self, request: &DocumentRequest, document: Result<&Document, HandshakeError>, now: Instant) {
+        assert!(self.state == State::Connecting && self.opening.is_none(), "no request waits for its answer");
+        match document {
+            Ok(document) => {
+                self.queue.push_response(document.encode_head());
+                if !request.is_head() && !document.body().is_empty() {
+                    self.queue.push_shared(document.shared_body(), &self.commons);
+                }
+                self.enter_closed(End::Answered, now);
+            }
+            Err(error) if request.is_head() => {
+                self.queue.push_response(encode_rejection_head(&error));
+                self.enter_closed(End::Refused(error), now);
+            }
+            Err(error) => self.reject(error, now),
+        }
+    }
+
     /// Refuses the request: an HTTP response, and the end (§4.2.2). Nothing that follows it is looked at.
     ///
     /// # Panics
@@ -412,5 +444,8 @@ impl Connection {
             self.unanswered_pings = 0;
         }
         self.queue.sent(count, now, &self.commons);
+        if count > 0 && self.state == State::Closed && self.end() == Some(&End::Answered) {
+            self.set_deadline(now, self.commons.limits().close_timeout);
+        }
     }
 }

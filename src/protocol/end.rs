@@ -10,6 +10,8 @@ use super::error::{HandshakeError, ProtocolError};
 pub enum End {
     /// The opening handshake was refused.
     Refused(HandshakeError),
+    /// It was no opening handshake but a request for a document, and was answered.
+    Answered,
     /// The peer began the closing handshake, with this code.
     ClosedByPeer(Option<CloseCode>),
     /// We began the closing handshake, with this code.
@@ -32,7 +34,7 @@ impl End {
     /// The code of the Close frame that the peer was sent or has sent; `None` where there was none.
     pub fn close_code(&self) -> Option<CloseCode> {
         match self {
-            End::Refused(_) | End::Lost | End::Reset => None,
+            End::Refused(_) | End::Answered | End::Lost | End::Reset => None,
             End::ClosedByPeer(code) => *code,
             End::ClosedByUs(code) => Some(*code),
             End::Failed(error) => Some(error.close_code()),
@@ -45,6 +47,7 @@ impl End {
     pub fn word(&self) -> &'static str {
         match self {
             End::Refused(error) => error.word(),
+            End::Answered => "answered",
             End::ClosedByPeer(_) => "closed_by_peer",
             End::ClosedByUs(code) => code_word(*code),
             End::Failed(error) => code_word(error.close_code()),
@@ -99,6 +102,7 @@ mod tests {
         let code = |number| CloseCode::new(number).unwrap();
         for (end, word, text) in [
             (End::Refused(HandshakeError::Key), HandshakeError::Key.word(), HandshakeError::Key.to_string()),
+            (End::Answered, "answered", "answered".to_owned()),
             (End::ClosedByPeer(None), "closed_by_peer", "closed_by_peer".to_owned()),
             (End::ClosedByUs(CloseCode::NORMAL), "normal", "normal".to_owned()),
             (End::ClosedByUs(CloseCode::GOING_AWAY), "shutdown", "shutdown".to_owned()),

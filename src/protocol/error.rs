@@ -128,6 +128,8 @@ pub enum HandshakeError {
     RequestBody,
     /// The request does not ask for WebSocket at all: there is no `Upgrade: websocket`.
     NotAnUpgrade,
+    /// There is no document at the path that was asked for.
+    NotFound,
     /// §4.2.1: `Connection` must hold the token `Upgrade`.
     ConnectionWithoutUpgrade,
     /// §4.2.1: exactly one `Sec-WebSocket-Key` that decodes to 16 bytes.
@@ -151,6 +153,7 @@ impl HandshakeError {
     pub fn status(&self) -> (u16, &'static str) {
         match self {
             HandshakeError::HeadTooLarge | HandshakeError::TooManyHeaders => (431, "Request Header Fields Too Large"),
+            HandshakeError::NotFound => (404, "Not Found"),
             HandshakeError::MethodNotGet => (405, "Method Not Allowed"),
             HandshakeError::NotAnUpgrade | HandshakeError::Version => (426, "Upgrade Required"),
             HandshakeError::Timeout => (408, "Request Timeout"),
@@ -178,6 +181,7 @@ impl HandshakeError {
             HandshakeError::Host => "bad_host",
             HandshakeError::RequestBody => "request_body",
             HandshakeError::NotAnUpgrade => "not_an_upgrade",
+            HandshakeError::NotFound => "not_found",
             HandshakeError::ConnectionWithoutUpgrade => "connection_without_upgrade",
             HandshakeError::Key => "bad_key",
             HandshakeError::Version | HandshakeError::RepeatedVersion => "bad_version",
@@ -202,6 +206,7 @@ impl fmt::Display for HandshakeError {
             HandshakeError::NotAnUpgrade => {
                 write!(f, "this is a WebSocket server: the request must have 'Upgrade: websocket'")
             }
+            HandshakeError::NotFound => write!(f, "there is nothing at this path"),
             HandshakeError::ConnectionWithoutUpgrade => write!(f, "the Connection header must have 'Upgrade'"),
             HandshakeError::Key => {
                 write!(f, "exactly one Sec-WebSocket-Key is required, the base64 of 16 bytes")

@@ -51,6 +51,7 @@ pub use connection::{Connection, Event, State};
 pub use end::End;
 pub use error::{HandshakeError, ProtocolError};
 pub use handshake::Request;
+pub use handshake::document::{Document, DocumentRequest};
 pub use input::Input;
 pub use limits::Limits;
 pub use message::Message;

@@ -55,6 +55,11 @@ impl SharedFrame {
         SharedFrame { bytes: Rc::new(FrameBytes([self.as_bytes(), next.as_bytes()].concat())) }
     }
 
+    /// Bytes that are no frame, but are shared in the same way: the body of an HTTP response.
+    pub(super) fn from_raw(bytes: Vec<u8>) -> SharedFrame {
+        SharedFrame { bytes: Rc::new(FrameBytes(bytes)) }
+    }
+
     fn encode(opcode: Opcode, payload: &[u8]) -> SharedFrame {
         let mut bytes = Vec::with_capacity(header_len(payload.len() as u64) + payload.len());
         FrameHeader::of_server(opcode, payload.len()).encode(&mut bytes);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use crate::protocol::{CloseCode, End, Message, Request, SharedFrame};
+use crate::protocol::{CloseCode, Document, DocumentRequest, End, HandshakeError, Message, Request, SharedFrame};
 
 /// An application on top of the server. One value serves all connections.
 ///
@@ -13,6 +13,16 @@ pub trait App {
     /// A client has opened a connection. `id` stays valid until [`on_close`](App::on_close) for it has returned.
     fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
         let _ = (id, request, out);
+    }
+
+    /// A client asks for a document over HTTP instead of a WebSocket connection. It is answered or refused, and is gone.
+    ///
+    /// # Errors
+    /// [`HandshakeError::NotAnUpgrade`] where there are no documents, [`HandshakeError::NotFound`] where there is none at
+    /// this path.
+    fn on_document_request(&mut self, request: &DocumentRequest) -> Result<Document, HandshakeError> {
+        let _ = request;
+        Err(HandshakeError::NotAnUpgrade)
     }
 
     /// A client sent a message. It is lent from the read buffer, and can be sent on while it is held.

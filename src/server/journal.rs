@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::app::ConnId;
 use super::peer::{Peer, Traffic};
-use crate::protocol::{End, HandshakeError, Request};
+use crate::protocol::{Document, DocumentRequest, End, HandshakeError, Request};
 
 pub(crate) fn opened<T>(peer: &Peer<T>, request: &Request, subprotocol: Option<&str>) {
     let origin = request.header("origin").first().map(|value| String::from_utf8_lossy(value).into_owned());
@@ -19,6 +19,18 @@ pub(crate) fn opened<T>(peer: &Peer<T>, request: &Request, subprotocol: Option<&
         Escaped(request.target()),
         Optional(" origin=", origin.as_deref().map(Escaped).map(Quoted)),
         Optional(" subprotocol=", subprotocol),
+    );
+}
+
+/// A request for a document, answered or refused.
+pub(crate) fn answered<T>(peer: &Peer<T>, request: &DocumentRequest, answer: Result<&Document, &HandshakeError>) {
+    let status = answer.map_or_else(|error| error.status().0.to_string(), |document| document.status().to_owned());
+    log::info!(
+        "answered id={} addr={} target=\"{}\" status={status} bytes={}",
+        peer.serial,
+        peer.address(),
+        Escaped(request.target()),
+        answer.map_or(0, |document| document.body().len()),
     );
 }
 

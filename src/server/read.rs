@@ -8,7 +8,7 @@ use super::net::{Net, Transport as _};
 use super::peer::Unread;
 use super::shrink::shrink_map;
 use super::{Server, first_ping_wait, journal};
-use crate::protocol::{Event, Input, Request};
+use crate::protocol::{DocumentRequest, Event, HandshakeError, Input, Request};
 
 impl<A: App, N: Net> Server<A, N> {
     /// Reads the peers that may have something, in turn.
@@ -181,6 +181,7 @@ impl<A: App, N: Net> Server<A, N> {
                     self.peers.is_more_to_come = false;
                 }
                 Some(Event::Request(request)) => self.open(key, &request, now),
+                Some(Event::Document(request)) => self.answer(key, &request, now),
             }
         }
         input.take_all()
@@ -196,6 +197,16 @@ impl<A: App, N: Net> Server<A, N> {
         let id = peer.id(key);
         self.arm(key); // accept() counts the handshakes that go on
         self.app.on_open(id, request, &mut self.peers);
+    }
+
+    fn answer(&mut self, key: usize, request: &DocumentRequest, now: Instant) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let answer = self.app.on_document_request(request);
+        peer.connection.answer(request, answer.as_ref().map_err(|&error| error), now);
+        if !matches!(answer, Err(HandshakeError::NotAnUpgrade)) {
+            journal::answered(peer, request, answer.as_ref());
+            peer.is_logged = true;
+        }
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::source::{Source, cut};
 use crate::protocol::frame::{FrameHeader, Opcode};
 use crate::protocol::mask::unmask;
-use crate::protocol::{CloseCode, Commons, Connection, End, Event, Input, Limits, Message, SharedFrame, State};
+use crate::protocol::{
+    CloseCode, Commons, Connection, Document, End, Event, HandshakeError, Input, Limits, Message, SharedFrame, State,
+};
 
 /// A request that is accepted, with the key of §1.3.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -120,6 +122,7 @@ fn react(
 ) {
     match event {
         Event::Request(request) => connection.accept(&request, None, now),
+        Event::Document(request) => connection.answer(&request, Err(HandshakeError::NotAnUpgrade), now),
         Event::Message(message) => {
             messages.push((matches!(message, Message::Text(_)), message.as_bytes().to_vec()));
             match application {
@@ -277,6 +280,12 @@ fn feed(connection: &mut Connection, bytes: &[u8], deed: u8, now: Instant, sent:
     while let Some(event) = connection.poll_event(&mut input, now) {
         match event {
             Event::Request(request) => connection.accept(&request, None, now),
+            Event::Document(request) => match deed % 8 {
+                0 => connection.answer(&request, Err(HandshakeError::NotFound), now),
+                len => {
+                    connection.answer(&request, Ok(&Document::new("a/b", vec![b'x'; usize::from(len - 1) * 500])), now)
+                }
+            },
             Event::Message(message) => match deed % 8 {
                 0 => {
                     let payload = message.as_bytes().to_vec();

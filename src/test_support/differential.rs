@@ -133,6 +133,7 @@ fn read_here(pieces: &[&[u8]]) -> (Reading, Option<ProtocolError>) {
         while let Some(event) = connection.poll_event(&mut input, now) {
             match event {
                 Event::Request(request) => connection.accept(&request, None, now),
+                Event::Document(_) => unreachable!("the request asks for an upgrade"),
                 Event::Message(Message::Text(text)) => messages.push(Seen::Text(text.into_owned())),
                 Event::Message(Message::Binary(payload)) => messages.push(Seen::Binary(payload.into_owned())),
             }

@@ -3,6 +3,7 @@
 use tungstenite::handshake::derive_accept_key;
 
 use super::source::{Source, cut};
+use crate::protocol::handshake::document::Opening;
 use crate::protocol::handshake::{OpeningHandshake, encode_rejection};
 use crate::protocol::limits::HEAD_BYTES_MAX;
 use crate::protocol::{HandshakeError, Input, Request};
@@ -20,11 +21,18 @@ pub fn handshake(data: &[u8]) {
     let (whole, whole_taken) = run(&[bytes]);
     let (pieces, pieces_taken) = run(&cut(bytes, seed));
     match (&whole, &pieces) {
-        (Ok(Some(request)), Ok(Some(same))) => {
+        (Ok(Some(Opening::Upgrade(request))), Ok(Some(Opening::Upgrade(same)))) => {
             assert_eq!(whole_taken, pieces_taken, "the frames begin at the same byte");
             assert_eq!(request.accept_value(), same.accept_value());
             assert_eq!(request.target(), same.target());
             check_request(request, &bytes[..whole_taken]);
+        }
+        (Ok(Some(Opening::Document(request))), Ok(Some(Opening::Document(same)))) => {
+            assert_eq!(whole_taken, pieces_taken, "the head ends at the same byte");
+            assert_eq!((request.target(), request.is_head()), (same.target(), same.is_head()));
+            assert!(request.path().starts_with('/') && request.target().contains(request.path().trim_end_matches('/')));
+            let error = Request::parse(&bytes[..whole_taken]).err();
+            assert_eq!(error, Some(HandshakeError::NotAnUpgrade));
         }
         (Ok(None), Ok(None)) => assert!(bytes.len() < HEAD_BYTES_MAX, "§10.4: the head is bounded"),
         (Err(error), Err(same)) => {
@@ -36,14 +44,13 @@ pub fn handshake(data: &[u8]) {
 
     let head = valid_head(&mut Source::new(data));
     let (outcome, taken) = run(&cut(&head, seed));
-    let request = outcome.ok().flatten();
-    let request = request.unwrap_or_else(|| panic!("{} keeps all rules", head.escape_ascii()));
+    let Ok(Some(Opening::Upgrade(request))) = outcome else { panic!("{} keeps all rules", head.escape_ascii()) };
     assert_eq!(taken, head.len());
     check_request(&request, &head);
 }
 
 /// The outcome, and the number of bytes that belong to the head.
-fn run(pieces: &[&[u8]]) -> (Result<Option<Request>, HandshakeError>, usize) {
+fn run(pieces: &[&[u8]]) -> (Result<Option<Opening>, HandshakeError>, usize) {
     let mut opening = OpeningHandshake::default();
     let mut taken = 0;
     for piece in pieces {

@@ -15,6 +15,8 @@
 //! | [`lifecycle`] | whatever is called in whatever order: whole frames come out, one Close at most, and nothing behind it |
 //! | [`wire`] | no JSON panics; what is relayed is valid JSON; what is refused is answered with valid JSON |
 //! | [`chat`] | nobody hears itself, all others hear each message once and in order; the hub forgets who left |
+//! | [`requests`] | no request panics; what is accepted keeps its bounds and is lent from the input; an error echoes the id |
+//! | [`sessions`] | between gaps all chats come once and in order, whatever lines and readers do; at the end nothing is left |
 //! | [`differential`] | tungstenite makes the same of the same stream, but for [a short list](differential()) |
 //!
 //! For targets of your own, [`Source`] makes choices of an input, and [`cut`] cuts a stream into reads.
@@ -26,6 +28,8 @@ mod connection;
 mod differential;
 mod frames;
 mod handshake;
+mod requests;
+mod sessions;
 mod source;
 
 pub use chat::{chat, wire};
@@ -33,4 +37,6 @@ pub use connection::{connection, lifecycle};
 pub use differential::{Difference, differential};
 pub use frames::{close_payload, frame_header, mask, utf8};
 pub use handshake::handshake;
+pub use requests::requests;
+pub use sessions::sessions;
 pub use source::{Source, cut};

@@ -88,6 +88,15 @@ fn arguments_that_are_no_unicode_are_refused_as_others_are() {
 }
 
 #[test]
+fn a_folder_that_is_none_is_one_line_that_names_it_and_exit_code_1() {
+    for folder in ["/nowhere at all", "/dev/null"] {
+        let (code, line) = fail(&["--static", folder]);
+        assert_eq!(code, Some(1), "{line}");
+        assert!(line.contains("--static") && line.contains(&format!("'{folder}'")), "{line}");
+    }
+}
+
+#[test]
 fn an_address_that_cannot_be_listened_on_is_one_line_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();

@@ -182,7 +182,7 @@ fn each_way_to_end_has_its_word_and_its_code() {
 
 #[test]
 fn each_refusal_is_one_line_with_its_word_and_status() {
-    let mut server = start(&["--handshake-timeout", "200ms"]);
+    let mut server = start(&["--handshake-timeout", "200ms", "--no-demo"]);
     let address = server.address();
     let refusals: [(&[u8], u16, &str); 4] = [
         (b"GET / HTTP/1.1\r\n\r\n", 400, "bad_host"),

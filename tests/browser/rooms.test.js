@@ -286,3 +286,29 @@ test("the welcome is an event, with the session and the user", async (t) => {
   await open(fake, { user: "ann" });
   assert.deepEqual([welcomes[0].resumed, fake.client.session, fake.client.user], [false, "s_1", "ann"]);
 });
+
+test("own chats of a replay are no news, but their numbers count", async (t) => {
+  const fake = await inDocs(t);
+  const heard = record(fake.room, "chat");
+  const own = { session: fake.client.session };
+  fake.socket.says(chat(101), chat(102, { from: own }), chat(103));
+  assert.deepEqual(seqs(heard), [101, 103]);
+  assert.equal(fake.room.seq, 103);
+});
+
+test("who comes is told of itself by presence, and does not meet itself", async (t) => {
+  const fake = await inDocs(t, { presence: true }, { members: [] });
+  const joins = record(fake.room, "join");
+  fake.socket.says({ type: "presence", room: "docs", joins: [{ session: fake.client.session }, { session: "s_b" }], leaves: [] });
+  assert.deepEqual([joins.length, [...fake.room.members.keys()], fake.room.count], [1, ["s_b"], 1]);
+});
+
+test("a hello that is refused is not said again and again", async (t) => {
+  const fake = await start(t, { rooms: { docs: {} } });
+  const errors = record(fake.client, "error");
+  fake.socket.opens();
+  const [{ id }] = fake.socket.of("hello");
+  fake.socket.says({ type: "error", id, code: "invalid_message", message: "the name of a room …", field: "rooms" });
+  assert.equal(errors[0].code, "invalid_message");
+  assert.deepEqual([fake.client.status.state, fake.client.status.code], ["stopped", 1008]);
+});

@@ -170,6 +170,7 @@ fn run(stream: &Stream, application: Application, flush: Flush, reads: &[&[u8]])
                     requests.push(format!("{} {}", request.target(), request.accept_value()));
                     connection.accept(&request, None, now);
                 }
+                Event::Document(request) => connection.answer(&request, Err(HandshakeError::NotAnUpgrade), now),
                 Event::Message(message) => {
                     messages.push(Seen::of(&message));
                     answer(&mut connection, application, message, now);
@@ -304,6 +305,8 @@ fn number_of_handshake_error(error: &HandshakeError) -> usize {
         HandshakeError::RepeatedVersion => 11,
         HandshakeError::Extensions => 12,
         HandshakeError::Subprotocols => 13,
-        HandshakeError::Timeout | HandshakeError::Overloaded => panic!("no bytes of a client's make {error:?}"),
+        HandshakeError::NotFound | HandshakeError::Timeout | HandshakeError::Overloaded => {
+            panic!("no bytes of a client's make {error:?}")
+        }
     }
 }

@@ -16,6 +16,7 @@ mod handshakes;
 #[allow(dead_code)]
 mod messages;
 mod seeds;
+mod sessions;
 #[path = "../cuts/violations.rs"]
 #[allow(dead_code)]
 mod violations;
@@ -43,6 +44,8 @@ const TARGETS: &[(&str, Target)] = &[
     ("handshake", test_support::handshake),
     ("lifecycle", test_support::lifecycle),
     ("mask", test_support::mask),
+    ("requests", test_support::requests),
+    ("sessions", test_support::sessions),
     ("utf8", test_support::utf8),
     ("wire", test_support::wire),
 ];

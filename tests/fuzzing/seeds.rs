@@ -1,6 +1,7 @@
 //! The seeds: what a fuzzer begins with.
 
 use crate::corpus::corpus;
+use crate::sessions;
 use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, REQUEST_HEAD, TEXT, client_frame, close_payload};
 
 /// The seeds of a target, by the names of their files.
@@ -17,6 +18,8 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("handshake", heads()),
         ("lifecycle", lifecycles()),
         ("mask", masks()),
+        ("requests", requests()),
+        ("sessions", sessions::all()),
         ("utf8", texts()),
         ("wire", json()),
     ]
@@ -25,7 +28,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
 /// Frames longer than that teach a fuzzer nothing that shorter ones do not.
 const STREAM_BYTES_MAX: usize = 300;
 
-fn named(seeds: &[(&str, &[u8])]) -> Seeds {
+pub(crate) fn named(seeds: &[(&str, &[u8])]) -> Seeds {
     seeds.iter().map(|&(name, bytes)| (name.to_owned(), bytes.to_vec())).collect()
 }
 
@@ -199,3 +202,47 @@ fn json() -> Seeds {
         ("byte_order_mark", "\u{feff}{}".as_bytes()),
     ])
 }
+
+/// What clients with sessions ask for, right and wrong.
+fn requests() -> Seeds {
+    let long_batch = format!("[{}]", vec![r#"{"type":"ping"}"#; 101].join(","));
+    let deep = format!(r#"{{"type":"chat","x":{}1{}}}"#, "[".repeat(64), "]".repeat(64));
+    let members: String = (0..40).map(|n| format!(r#","n{n}":{n}"#)).collect();
+    let many = format!(r#"{{"type":"chat"{members}}}"#);
+    let made = [("batch_over_the_limit", &long_batch), ("chat_too_deep", &deep), ("chat_of_many_members", &many)];
+    let all = REQUESTS.iter().copied().chain(made.map(|(name, text)| (name, text.as_str())));
+    all.map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).collect()
+}
+
+const REQUESTS: &[(&str, &str)] = &[
+    (
+        "hello",
+        r#"{"type":"hello","id":1,"v":1,"token":"t","info":{"name":"Ann"},"rooms":{"a":{"presence":true,"last":20}}}"#,
+    ),
+    (
+        "hello_resume",
+        r#"{"type":"hello","v":1,"resume":{"session":"s_1","token":"r_1"},"rooms":{"a":{"since":{"epoch":"e","seq":1,"version":2}}}}"#,
+    ),
+    ("hello_of_another_version", r#"{"type":"hello","v":2,"rooms":[]}"#),
+    ("hello_with_a_room_twice", r#"{"type":"hello","v":1,"rooms":{"a":{},"\u0061":{}}}"#),
+    ("join", r#"{"type":"join","id":"j","room":"docs","state":true,"last":18446744073709551615}"#),
+    ("leave", r#"{"type":"leave","id":-0,"room":"docs"}"#),
+    (
+        "chat_with_reserved_members",
+        r#"{"type":"chat","id":"m-17","room":"a","seq":1,"epoch":"e","from":{},"ts":0,"msg":1.50}"#,
+    ),
+    ("chat_with_escaped_names", r#"{"t\u0079pe":"ch\u0061t","\b\f\"":[ 1 , 2 ],"n":-0.0e+9}"#),
+    ("signal_without_data", r#"{"type":"signal","room":"a"}"#),
+    ("patch_with_base", r#"{"type":"patch","id":5,"room":"a","base":12,"patch":{"title":"Plan","draft":null}}"#),
+    ("patch_that_is_no_object", r#"{"type":"patch","id":5,"patch":[1]}"#),
+    ("auth_and_ping_in_a_batch", r#" [{"type":"auth","id":2,"token":"t"}, {"type":"ping","id":6} ]"#),
+    ("batch_in_a_batch", r#"[[],[{"type":"ping"}],1,null,{"type":"ping"}]"#),
+    ("batch_of_none", r#"[ ]"#),
+    ("id_twice", r#"{"type":"ping","id":1,"id":1}"#),
+    ("id_in_other_words", r#"{"type":"ping","id":"\u0061\/\n"}"#),
+    ("id_of_64_digits", r#"{"type":"nothing","id":1234567890123456789012345678901234567890123456789012345678901234}"#),
+    ("id_that_is_a_fraction", r#"{"type":"ping","id":1.0}"#),
+    ("room_of_none", r#"{"type":"join","id":1,"room":""}"#),
+    ("room_with_a_control_character", r#"{"type":"join","id":1,"room":"a\u0085"}"#),
+    ("half_a_pair", r#"{"type":"ping","id":1,"x":"\ud83d"}"#),
+];

@@ -261,6 +261,7 @@ fn message_bytes(commons: &Rc<Commons>, now: Instant, bytes: &mut [u8], read_byt
         while let Some(event) = connection.poll_event(&mut input, now) {
             match event {
                 Event::Request(request) => connection.accept(&request, None, now),
+                Event::Document(_) => panic!("the request asks for an upgrade"),
                 Event::Message(message) => lengths.push(message.as_bytes().len()),
             }
         }

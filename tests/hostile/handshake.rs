@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use frameloop::chat::Echo;
 use frameloop::protocol::handshake::fields::{has_token, parse_extensions, parse_subprotocols};
 use frameloop::protocol::limits::{HEAD_BYTES_MAX, HEADER_COUNT_MAX};
-use frameloop::protocol::{Commons, Connection, Event, Input, Limits, State};
+use frameloop::protocol::{Commons, Connection, Event, HandshakeError, Input, Limits, State};
 use frameloop::server::Config;
 use serde_json::Value;
 
@@ -431,7 +431,15 @@ fn h15_no_mutation_of_a_request_makes_a_panic() {
         let mut connection = Connection::new(commons.clone(), now);
         let mut input = Input::new(&mut head);
         while let Some(event) = connection.poll_event(&mut input, now) {
-            let Event::Request(request) = event else { continue };
+            let request = match event {
+                Event::Request(request) => request,
+                Event::Document(request) => {
+                    assert!(request.path().starts_with('/'), "{request:?}");
+                    connection.answer(&request, Err(HandshakeError::NotAnUpgrade), now);
+                    continue;
+                }
+                Event::Message(_) => continue,
+            };
             let lists = (request.target(), request.subprotocols(), request.extensions(), request.header("origin"));
             assert!(lists.0.starts_with(['/', 'h', 'w']), "{lists:?}");
             connection.accept(&request, request.select_subprotocol(&["chat"]), now);

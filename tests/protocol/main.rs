@@ -6,6 +6,7 @@
 
 mod closing;
 mod direct;
+mod documents;
 #[allow(dead_code)]
 #[path = "../rfc6455/driver.rs"]
 mod driver;

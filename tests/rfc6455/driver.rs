@@ -12,7 +12,9 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use frameloop::protocol::{Commons, Connection, End, Event, Input, Limits, Message, ProtocolError, State};
+use frameloop::protocol::{
+    Commons, Connection, End, Event, HandshakeError, Input, Limits, Message, ProtocolError, State,
+};
 
 use crate::wire::{CLOSE, FIN, PING, REQUEST_HEAD, ServerFrame, TEXT, client_frame, server_frames, server_response};
 
@@ -60,6 +62,9 @@ impl Link {
         while let Some(event) = self.connection.poll_event(&mut input, self.now) {
             match event {
                 Event::Request(request) => self.connection.accept(&request, None, self.now),
+                Event::Document(request) => {
+                    self.connection.answer(&request, Err(HandshakeError::NotAnUpgrade), self.now);
+                }
                 Event::Message(Message::Text(text)) => messages.push(Message::Text(text.into_owned().into())),
                 Event::Message(Message::Binary(bytes)) => messages.push(Message::Binary(bytes.into_owned().into())),
             }

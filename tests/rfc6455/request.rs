@@ -39,7 +39,14 @@ impl Answer {
         let mut input = Input::new(&mut bytes);
         let mut accepted = None;
         while let Some(event) = connection.poll_event(&mut input, now) {
-            let Event::Request(request) = event else { panic!("a message without a frame") };
+            let request = match event {
+                Event::Request(request) => request,
+                Event::Document(request) => {
+                    connection.answer(&request, Err(HandshakeError::NotAnUpgrade), now);
+                    continue;
+                }
+                Event::Message(_) => panic!("a message without a frame"),
+            };
             connection.accept(&request, request.select_subprotocol(subprotocols), now);
             accepted = Some(request);
         }

@@ -21,6 +21,7 @@ mod chat;
 mod client;
 mod closing;
 mod crowd;
+mod documents;
 mod echo;
 mod ends;
 mod handshake;

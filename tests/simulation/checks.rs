@@ -53,7 +53,7 @@ pub(crate) fn check_peers(world: &mut World, record: &mut Record, bounds: &Bound
         let index = world.live[position];
         let (socket, seen) = (&mut world.sockets[index], &mut record.seen[index]);
         if socket.key.is_some() {
-            check_share(socket, is_cut, peers);
+            check_share(socket, is_cut, peers, now);
             check_queue(socket, seen, bounds);
             check_deadlines(socket, seen, now, bounds);
             check_own_end(socket, seen);
@@ -69,9 +69,11 @@ pub(crate) fn check_peers(world: &mut World, record: &mut Record, bounds: &Bound
 /// No peer starves. One that was reported ready is read in that turn, or in the next if it was paused before; longer
 /// only while it has more frames than its share, or while the turns are cut since others have more messages than
 /// theirs. Then it comes nearer with each of these turns, so it waits for no more of them than there are peers.
-fn check_share(socket: &mut Socket, is_cut: bool, peers: usize) {
-    // A peer that takes nothing itself may be left unread.
-    if !socket.owes_read || socket.is_write_blocked || socket.was_write_blocked {
+fn check_share(socket: &mut Socket, is_cut: bool, peers: usize, now: Instant) {
+    // A peer that takes nothing itself may be left unread. One that was read in this turn had its share, or was looked at
+    // before it was judged.
+    let is_served = socket.last_read_at == Some(now);
+    if !socket.owes_read || is_served || socket.is_write_blocked || socket.was_write_blocked {
         (socket.turns_unread, socket.turns_cut) = (0, 0);
         return;
     }
@@ -139,7 +141,7 @@ pub(crate) fn judge(client: &Client, seen: &Seen, socket: &Socket, bounds: &Boun
     let silent_for = |since: Option<Instant>| since.map_or(Duration::MAX, |since| at.duration_since(since));
     let closing_for = seen.closed_at.or(bounds.stopped_at).map(|(_, since)| at.duration_since(since));
     let is_right = match end {
-        End::Refused(_) => false,
+        End::Refused(_) | End::Answered => false,
         End::ClosedByPeer(code) => client.sent_close && code.is_some(),
         End::ClosedByUs(CloseCode::GOING_AWAY) => bounds.is_stopping(),
         End::ClosedByUs(code) => client.guilt == Some(1003) && code == CloseCode::UNSUPPORTED_DATA,

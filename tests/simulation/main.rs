@@ -11,10 +11,11 @@
 //! | `socket` | one connection on the wire |
 //! | `client`, `wire` | the clients and their frames |
 //! | `app` | the chat server with an ear at it |
+//! | `sessions` | the same world with people who come back to their sessions |
 //! | `memory` | what the server holds, counted at every allocation |
 //!
-//! `SIMULATION_SEED=42 cargo test --test simulation` repeats one run; `SIMULATION_SEEDS=100000` sets how many there are, and
-//! `SIMULATION_THREADS=2` on how many threads.
+//! `SIMULATION_SEED=42 cargo test --test simulation` repeats one run, of each kind unless the name of a test follows;
+//! `SIMULATION_SEEDS=100000` sets how many there are, and `SIMULATION_THREADS=2` on how many threads.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
@@ -25,10 +26,12 @@ mod memory;
 mod net;
 mod random;
 mod run;
+mod sessions;
 mod socket;
 mod wire;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -37,11 +40,24 @@ use run::run;
 
 #[test]
 fn whatever_the_network_does_nothing_is_lost_doubled_or_leaked() {
-    if let Some(seed) = number("SIMULATION_SEED") {
+    every_seed(2000, "whatever_the_network", |seed| {
         run(seed);
-        return;
+    });
+}
+
+#[test]
+fn whoever_comes_back_has_heard_everything_once_or_is_told_what_is_gone() {
+    every_seed(400, "whoever_comes_back", |seed| {
+        sessions::run(seed);
+    });
+}
+
+/// Runs so many seeds, or as the environment says. `test` is enough of the name of the test to find it.
+fn every_seed(count: u64, test: &str, run: impl Fn(u64) + Sync) {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        return run(seed);
     }
-    let seeds = number("SIMULATION_SEEDS").unwrap_or(2000);
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(count);
     let threads = number("SIMULATION_THREADS").unwrap_or(1);
     let next = AtomicU64::new(0);
     let work = || {
@@ -52,7 +68,7 @@ fn whatever_the_network_does_nothing_is_lost_doubled_or_leaked() {
             }
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed))) {
                 next.store(seeds, Ordering::Relaxed); // the other threads need not go on
-                eprintln!("repeat it with: SIMULATION_SEED={seed} cargo test --test simulation");
+                eprintln!("repeat it with: SIMULATION_SEED={seed} cargo test --test simulation {test}");
                 resume_unwind(panic);
             }
         }
@@ -71,7 +87,20 @@ fn whatever_the_network_does_nothing_is_lost_doubled_or_leaked() {
 fn a_seed_repeats_itself() {
     for seed in 0..12 {
         assert_eq!(run(seed), run(seed), "seed {seed}");
+        assert_eq!(sessions::run(seed).0, sessions::run(seed).0, "seed {seed} of those with sessions");
     }
+}
+
+/// The runs would show little if lines never broke, or nobody ever read too late.
+#[test]
+fn among_few_seeds_with_sessions_is_all_that_may_happen() {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for seed in 0..60 {
+        for (what, count) in sessions::run(seed).1.named() {
+            *counts.entry(what).or_default() += count;
+        }
+    }
+    assert!(counts.values().all(|&count| count > 0), "{counts:?}");
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -31,7 +31,8 @@ pub(crate) fn next_frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (&first, &second) = (bytes.first()?, bytes.get(1)?);
     let (length, start) = match second {
         126 => (usize::from(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?])), 4),
-        127.. => panic!("§5.1: a server must not mask, and nothing that is sent here is that long"),
+        127 => (usize::try_from(u64::from_be_bytes(*bytes.get(2..)?.first_chunk()?)).expect("a length"), 10),
+        128.. => panic!("§5.1: a server must not mask"),
         length => (usize::from(length), 2),
     };
     Some((first, bytes.get(start..start + length)?, start + length))

@@ -206,11 +206,11 @@ impl Hub {
         let (Some(room), Some(Client::Session(link))) = (self.rooms.get_mut(&name), self.clients.get_mut(id)) else {
             return Err(No::internal());
         };
-        link.forget(&name);
+        let earlier = link.forget(&name);
         let knows_version = options.since.as_ref().is_some_and(|since| since.version.is_some());
         let is_state_told =
             options.state && !knows_version && *state_bytes + room.state.bytes() <= WELCOME_STATE_BYTES_MAX;
-        let replay = Replay::of(room, options, is_state_told);
+        let replay = Replay::of(room, options, is_state_told).going_on(earlier, options);
         let state = is_state_told.then(|| room.state.to_json());
         *state_bytes += state.as_ref().map_or(0, String::len);
         room.presence.join(&session.profile); // it counts among those who are there

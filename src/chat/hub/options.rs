@@ -57,6 +57,14 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// How long a chat is known by its id. A line may be dead since this long before its loss is noticed, and the client may
+    /// then come back at the end of the resume window: what it sends again is still not said twice.
+    pub fn repeat_window(&self) -> Duration {
+        self.resume_window + self.ping_interval * (u32::from(self.ping_misses) + 1)
+    }
+}
+
 /// Messages in one array, in either direction.
 pub const BATCH_MAX: usize = 100;
 

@@ -46,9 +46,10 @@ impl Link {
         Link { session, replays: VecDeque::new() }
     }
 
-    /// Nothing more of this room.
-    pub(super) fn forget(&mut self, room: &str) {
-        self.replays.retain(|replay| &*replay.room != room);
+    /// Nothing more of this room. Returns what was still to come.
+    pub(super) fn forget(&mut self, room: &str) -> Option<Replay> {
+        let position = self.replays.iter().position(|replay| &*replay.room == room)?;
+        self.replays.remove(position)
     }
 
     pub(super) fn push(&mut self, replay: Replay) {
@@ -71,6 +72,15 @@ impl Replay {
         };
         let state = (options.state && !is_state_told).then(|| state_replay(room, options.since.as_ref()));
         Replay { room: room.name.clone(), state, gap, next }
+    }
+
+    /// The same for one who joins anew, and does not say from where, while an earlier replay is not through: that one
+    /// goes on, for what is left of it was neither heard nor named by a gap.
+    pub(super) fn going_on(self, earlier: Option<Replay>, options: &JoinOptions<'_>) -> Replay {
+        match earlier.filter(|_| options.since.is_none()) {
+            Some(Replay { gap, next, .. }) => Replay { gap, next, ..self },
+            None => self,
+        }
     }
 
     /// Whether all that it missed will come.

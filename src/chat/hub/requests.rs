@@ -30,7 +30,7 @@ impl No {
 
     /// A table does not hold what another one says that it does.
     pub(super) fn internal() -> No {
-        No::new(ErrorCode::Internal, "")
+        No::new(ErrorCode::Internal, "the server lost track of this session")
     }
 }
 
@@ -154,17 +154,17 @@ impl Hub {
         chat: &Chat<'_>,
         out: &mut impl Outbox,
     ) {
-        let room = match self.joined(session, &chat.room) {
-            Ok(room) => room,
-            Err(no) => return self.refuse(id, request_id, Some(&chat.room), &no, out),
-        };
-        let (now, window) = (out.now(), self.options.resume_window);
+        let (now, window) = (out.now(), self.options.repeat_window());
         let sender = self.sessions.get_mut(&session);
         let known =
             sender.zip(request_id).and_then(|(sender, request_id)| sender.accepted(request_id, now, window).cloned());
         if let (Some(request_id), Some(Position { room, epoch, seq })) = (request_id, known) {
             return self.tell_accepted(id, request_id, (&room, epoch, seq), true, out);
         }
+        let room = match self.joined(session, &chat.room) {
+            Ok(room) => room,
+            Err(no) => return self.refuse(id, request_id, Some(&chat.room), &no, out),
+        };
         let own_members = chat.own_members();
         let mut plain = String::new();
         reply::write_plain_chat(&mut plain, &own_members);

@@ -11,12 +11,15 @@ use crate::chat::wire::ErrorCode;
 use crate::chat::wire::reply::{self, Change, Member, Reply as _, Sender};
 use crate::chat::wire::request::LOBBY;
 use crate::protocol::SharedFrame;
+use crate::server::shrink::{shrink_map, shrink_queue};
 use crate::server::{ConnId, Outbox};
 
 /// The order in which the chats of all rooms were said, and the bytes of all logs.
 #[derive(Debug, Default)]
 pub(super) struct History {
     order: VecDeque<(Rc<str>, Epoch, u64)>,
+    /// So many in the order are of chats that their rooms have dropped.
+    stale: usize,
     pub(super) bytes: usize,
 }
 
@@ -82,9 +85,14 @@ impl Hub {
     pub(super) fn forget_room(&mut self, name: &str) {
         if let Some(room) = self.rooms.remove(name) {
             self.history.bytes -= room.log.bytes();
+            self.history.stale += (room.log.next() - room.log.first()) as usize;
             if let Some(ticket) = room.presence.ticket {
                 self.agenda.cancel(ticket);
             }
+        }
+        shrink_map(&mut self.rooms);
+        if self.rooms.is_empty() {
+            (self.history.order, self.history.stale) = (VecDeque::new(), 0); // all that it names is gone
         }
     }
 
@@ -112,11 +120,12 @@ impl Hub {
                 out.send_shared(member, &frame);
             }
         }
-        let before = room.log.bytes();
+        let (before, first) = (room.log.bytes(), room.log.first());
         room.log.push(frame);
         room.log.trim(self.options.history, self.options.history_bytes);
         self.history.bytes = self.history.bytes + room.log.bytes() - before;
         let position = Position { room: room.name.clone(), epoch: room.epoch, seq };
+        self.history.stale += (room.log.first().min(seq) - first) as usize;
         if room.log.first() <= seq {
             self.history.order.push_back((room.name.clone(), room.epoch, seq));
             self.bound_history();
@@ -126,21 +135,25 @@ impl Hub {
 
     /// The oldest chats of all go when all logs together are too large.
     fn bound_history(&mut self) {
-        let History { order, bytes } = &mut self.history;
+        let History { order, stale, bytes } = &mut self.history;
         while *bytes > self.options.memory_limit
             && let Some((name, epoch, seq)) = order.pop_front()
         {
             if let Some(room) = self.rooms.get_mut(&name).filter(|room| room.epoch == epoch && room.log.first() == seq)
             {
                 *bytes -= room.log.pop_oldest();
+            } else {
+                *stale -= 1;
             }
         }
         // Those that their own rooms have dropped are taken out when they are the larger part.
-        if order.len() > ORDER_MIN && order.len() > 2 * *bytes / FRAME_BYTES_MIN {
+        if order.len() > ORDER_MIN && *stale > order.len() / 2 {
             let rooms = &self.rooms;
+            *stale = 0;
             order.retain(|(name, epoch, seq)| {
                 rooms.get(name).is_some_and(|room| room.epoch == *epoch && room.log.first() <= *seq)
             });
+            shrink_queue(order);
         }
     }
 
@@ -184,9 +197,6 @@ pub(super) fn members<'p>(profiles: impl IntoIterator<Item = &'p Rc<Profile>>) -
 
 /// What the server's own members of a chat take, about.
 const CHAT_OVERHEAD_BYTES: usize = 160;
-
-/// The least that a frame of the log takes.
-const FRAME_BYTES_MIN: usize = 192;
 
 /// Below it nothing is taken out of the order of all chats.
 const ORDER_MIN: usize = 1024;

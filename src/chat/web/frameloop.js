@@ -9,7 +9,7 @@
  *
  *     const docs = await client.join("docs", { presence: true, state: true, last: 20 });
  *     docs.on("chat", (chat) => showLine(chat.from.session, chat.msg));
- *     const { seq } = await docs.chat({ msg: "hi" }); // resolved by the server's ack, even after a lost line
+ *     const { seq } = await docs.chat({ msg: "hi" }); // resolved by the ack, even after a lost line
  *     docs.signal({ typing: true });                  // goes now or never
  *     await docs.set({ ...docs.state, title: "Plan" }); // only what changed travels
  *     await docs.change((state) => { state.count = (state.count ?? 0) + 1; }); // compare-and-set, tried again
@@ -43,7 +43,7 @@
  * @property {() => number} [random] for tests
  * @property {new (url: string, protocols: string[]) => any} [WebSocket] for Node before 22: that of `ws`
  *
- * @typedef {Options & typeof DEFAULTS} Settings
+ * @typedef {Options & typeof DEFAULTS & { url: string }} Settings
  *
  * @typedef {object} Status
  * @property {"connecting" | "open" | "waiting" | "offline" | "stopped"} state `offline`: gave up until the page is seen
@@ -88,13 +88,13 @@ export class FrameloopError extends Error {
  * @param {Options} [options]
  */
 export function connect(url, options = {}) {
-  return new Client(url, { ...DEFAULTS, ...options });
+  return new Client({ ...DEFAULTS, ...options, url });
 }
 
 /**
  * The RFC 7396 merge patch that turns `before` into `after`, both JSON values; undefined if nothing changed. It
- * replaces arrays whole, however little changed in them. It cannot store a null, which means "remove": for an object
- * with a null in it `diff` throws an Error that names the path. (Nulls within arrays are fine.)
+ * replaces arrays whole. A null means "remove": where one is to be stored, and not in an array, `diff` throws an Error
+ * that names the path.
  *
  * @param {any} before
  * @param {any} after
@@ -129,9 +129,10 @@ function diffAt(path, before, after) {
   const old = new Map(isObject(before) ? Object.entries(before) : []);
   const patch = new Map();
   for (const [name, member] of Object.entries(after)) {
-    const change = member === undefined ? undefined : diffAt(`${path}/${name}`, old.get(name), member);
+    if (member === undefined) continue;
+    const change = diffAt(`${path}/${name}`, old.get(name), member);
     if (change !== undefined) patch.set(name, change);
-    if (member !== undefined) old.delete(name);
+    old.delete(name);
   }
   for (const name of old.keys()) patch.set(name, null);
   return patch.size === 0 && isObject(before) ? undefined : Object.fromEntries(patch);
@@ -172,13 +173,12 @@ class Listeners {
 }
 
 /**
- * One connection at a time, and always the next one: back-off, close codes, silence. Its one timer says what happens if
- * nothing else does. What an old socket still says is not heard.
+ * One connection, and always the next one: back-off, close codes, silence. Its timer says what happens if nothing else
+ * does. What an old socket still says is not heard.
  */
 class Line {
   /** @type {Status} */
   status = { state: "connecting", attempt: 0 };
-  #url;
   #options;
   #hooks;
   #WebSocket;
@@ -196,13 +196,11 @@ class Line {
   #listening = new AbortController();
 
   /**
-   * @param {string} url
    * @param {Settings} options
    * @param {{ status: () => void, opened: (token?: string) => void, message: (message: Message) => void,
    *   lost: () => void, stopped: () => void, error: (error: FrameloopError) => void }} hooks
    */
-  constructor(url, options, hooks) {
-    this.#url = url;
+  constructor(options, hooks) {
     this.#options = options;
     this.#hooks = hooks;
     this.#WebSocket = options.WebSocket ?? globalThis.WebSocket;
@@ -241,9 +239,9 @@ class Line {
     this.#socket?.send(text);
   }
 
-  /** Whether too much waits to leave. */
-  get congested() {
-    return (this.#socket?.bufferedAmount ?? 0) > CONGESTED_BYTES;
+  /** How much waits to leave. */
+  get unsent() {
+    return this.#socket?.bufferedAmount ?? 0;
   }
 
   /** @param {Message} welcome */
@@ -257,13 +255,13 @@ class Line {
   /** Asks whether the other side is there: the answer is the latency, or the end of the connection. */
   ping() {
     if (this.status.state !== "open") return;
-    const unsent = this.#socket?.bufferedAmount ?? 0;
+    const { unsent } = this;
     this.#heard = false;
     this.#pingedAt = Date.now();
     this.send('{"type":"ping","id":"ping"}');
     this.#after(Math.min(this.#intervalMs, PONG_MS), () => {
-      // An answer may wait behind a long upload: while that moves, the line is alive.
-      if (this.#heard || (this.#socket?.bufferedAmount ?? 0) < unsent) this.#watch();
+      // The answer may wait behind a long upload: while that moves, the line is alive.
+      if (this.#heard || this.unsent < unsent) this.#watch();
       else this.#lost(4201, "heartbeat_timeout");
     });
   }
@@ -293,9 +291,9 @@ class Line {
     /** @type {WebSocket} */
     let socket;
     try {
-      socket = new this.#WebSocket(this.#url, ["frameloop.v1"]);
+      socket = new this.#WebSocket(this.#options.url, ["frameloop.v1"]);
     } catch (error) {
-      return this.#stop(1006, String(error));
+      return this.stop(1006, String(error));
     }
     this.#socket = socket;
     socket.onopen = () => socket === this.#socket && this.#hooks.opened(token);
@@ -325,7 +323,7 @@ class Line {
     const { code = closeCode, reason = closeReason, reconnect, after_ms } = this.farewell ?? {};
     this.#drop();
     const next = reconnect === false ? "stop" : afterClose(code);
-    if (next === "stop") return this.#stop(code, reason);
+    if (next === "stop") return this.stop(code, reason);
     const attempt = this.status.attempt + 1;
     if (attempt > this.#options.attempts) {
       return this.#become({ ...this.status, state: "offline", code, reason, retryAt: undefined });
@@ -339,7 +337,7 @@ class Line {
   }
 
   /** @param {number} code @param {string} reason */
-  #stop(code, reason) {
+  stop(code, reason) {
     this.#drop();
     this.#become({ state: "stopped", attempt: this.status.attempt, code, reason });
     this.#hooks.stopped();
@@ -377,8 +375,8 @@ class Line {
 /**
  * A message that waits to be sent and, but for signals, answered. `text` is its JSON; `sent` is on this connection.
  *
- * @typedef {{ answered: Promise<any>, resolve: (answer: any) => void, reject: (error: Error) => void }} Answer
- * @typedef {Answer & { id: string, type: string, room?: Room, text: string, bytes: number, sent: boolean }} Request
+ * @typedef {{ id: string, type: string, room?: Room, text: string, bytes: number, sent: boolean,
+ *   answered: Promise<any>, resolve: (answer: any) => void, reject: (error: Error) => void }} Request
  */
 
 /** What has no ack yet, in order: nothing is lost with a connection, and what is sent again keeps its id. */
@@ -414,12 +412,13 @@ class Outbox {
   /** @param {string} type @param {Message} members @param {Room} [room] @returns {Request} */
   add(type, members, room) {
     const id = this.id();
-    const full = this.#requests.size >= this.#options.buffer && "buffer_full";
+    const refusal = this.ended ?? (this.#requests.size < this.#options.buffer ? undefined : "buffer_full");
     const text = JSON.stringify({ ...members, type, id: type === "signal" ? undefined : id, room: room?.name });
     const bytes = new TextEncoder().encode(text).length;
-    const request = { id, type, room, text, bytes, sent: false, ...withResolvers() };
+    /** @type {any} */
+    const request = { id, type, room, text, bytes, sent: false };
+    request.answered = quiet(new Promise((resolve, reject) => Object.assign(request, { resolve, reject })));
     this.#requests.set(id, request);
-    const refusal = this.ended ?? full;
     if (refusal) this.refuse(id, new FrameloopError(refusal));
     else this.#schedule();
     return request;
@@ -457,7 +456,7 @@ class Outbox {
     return [...this.#requests.values()].filter(which);
   }
 
-  /** Sends what waits: as few messages as the limits allow. */
+  /** Sends what waits. */
   flush() {
     this.#unschedule();
     if (!this.#hooks.isOpen()) return;
@@ -472,7 +471,7 @@ class Outbox {
       this.#hooks.send(texts.length === 1 ? texts[0] : `[${texts.join()}]`);
       for (const request of batch) {
         request.sent = true;
-        if (request.type === "signal") this.#requests.delete(request.id);
+        if (request.type === "signal") this.#take(request.id);
       }
     }
   }
@@ -481,7 +480,7 @@ class Outbox {
   lost() {
     for (const request of this.#requests.values()) {
       request.sent = false;
-      if (request.type === "signal") this.#requests.delete(request.id);
+      if (request.type === "signal") this.#take(request.id);
     }
   }
 
@@ -514,8 +513,8 @@ class Outbox {
 }
 
 /**
- * The state of a room: what the server has, and on top of it our own patches that are on their way. They are applied
- * again after each of the server's, so that all who look at the room end up with the same.
+ * The state of a room: what the server has, and on top of it our own patches that are on their way, applied again
+ * after each of the server's, so that all end up with the same.
  */
 class SharedState {
   /** What the application sees. @type {Message} */
@@ -523,7 +522,7 @@ class SharedState {
   /** Of the server's part; undefined until it is known. @type {number | undefined} */
   version;
   #server = {};
-  /** The version that the server announced: up to it come patches that were missed, perhaps our own. */
+  /** The server announced it: up to it come patches that were missed, perhaps our own. */
   #announced = 0;
   /** @type {Map<string, { patch: any, based: boolean, version?: number }>} by id, in order */
   #own = new Map();
@@ -546,7 +545,7 @@ class SharedState {
     this.#announced = version;
   }
 
-  /** The server's part is void. Returns the ids of own patches that were made for a version of it. */
+  /** The server's part is void. Returns the ids of own patches that were based on it. */
   forget() {
     this.version = undefined;
     return [...this.#own].filter(([, own]) => own.based).map(([id]) => id);
@@ -613,7 +612,7 @@ class SharedState {
 /** A room that this client is in. */
 class Room extends Listeners {
   name;
-  /** Who else is there, by session, if `presence` was asked for. @type {Map<string, Member>} */
+  /** Who else is there, by session, with `presence`. @type {Map<string, Member>} */
   members = new Map();
   /** Where we are in the room's log of chats. @type {string | undefined} */
   epoch;
@@ -649,7 +648,7 @@ class Room extends Listeners {
     return this.#shared.value;
   }
 
-  /** How many patches of the state the server has accepted, as far as we know. */
+  /** How many patches of the state the server has taken, as far as we know. */
   get version() {
     return this.#shared.version;
   }
@@ -669,7 +668,7 @@ class Room extends Listeners {
     return this.#outbox.add("chat", members, this).answered;
   }
 
-  /** Tells the others what is not worth keeping, such as a cursor: it goes now or never. @param {any} data */
+  /** Tells the others what is not kept, such as a cursor: it goes now or never. @param {any} data */
   signal(data) {
     this.#client._signal(this, data);
   }
@@ -698,8 +697,8 @@ class Room extends Listeners {
   }
 
   /**
-   * Compare-and-set: the function changes the copy of the state that it gets, or returns another, and what differs is
-   * sent. If another client was faster, it is called again with the new state.
+   * Compare-and-set: the function changes its copy of the state, or returns another, and what differs is sent. If
+   * another client was faster, it is called again.
    *
    * @param {(state: Message) => Message | void} edit
    * @returns {Promise<{ version: number | undefined }>}
@@ -755,7 +754,7 @@ class Room extends Listeners {
       this.#shared.acked(request.id, ack.version);
       this.#tell("state", this.state);
     }
-    // Before a later one there are others' chats that are still to come.
+    // Before a later one others' chats are still to come.
     if (request.type === "chat" && ack.epoch === this.epoch && ack.seq === this.seq + 1) this.seq = ack.seq;
   }
 
@@ -788,7 +787,7 @@ class Room extends Listeners {
     const isPatch = (/** @type {Request} */ { type, room }) => type === "patch" && room === this;
     for (let left = this.#client._options.changes; ; left--) {
       await this.#known();
-      // Each of our patches that is on its way would make the base wrong.
+      // Our patches that are on their way would make the base wrong.
       for (let last; (last = this.#outbox.filter(isPatch).pop()); ) await last.answered.catch(() => {});
       const copy = structuredClone(this.state);
       const patch = diff(this.state, plainObject(edit(copy) ?? copy));
@@ -836,6 +835,7 @@ class Room extends Listeners {
     }
     if (chat.seq <= this.seq) return;
     this.seq = chat.seq;
+    if (this.#client._owns(chat.from?.session)) return; // its ack was lost with the line
     this.#tell("chat", chat);
   }
 
@@ -873,6 +873,7 @@ class Room extends Listeners {
       if (this.members.delete(session) && member) this.#tell("leave", member);
     }
     for (const member of joins) {
+      if (this.#client._owns(member.session)) continue; // who came is told of itself as well
       const isNew = !this.members.has(member.session);
       this.members.set(member.session, member);
       if (isNew) this.#tell("join", member);
@@ -899,12 +900,14 @@ class Client extends Listeners {
   /** @type {string | undefined} the token that the server has */
   #token;
   #closed = false;
+  /** @type {string | undefined} */
+  #helloId;
 
-  /** @param {string} url @param {Settings} options */
-  constructor(url, options) {
+  /** @param {Settings} options */
+  constructor(options) {
     super();
     this._options = options;
-    this.#line = new Line(url, options, {
+    this.#line = new Line(options, {
       status: () => this._emit("status", this.status),
       opened: (token) => this.#hello(token),
       message: (message) => this.#receive(message),
@@ -937,7 +940,7 @@ class Client extends Listeners {
     if (known && !asked) return known._joined;
     const room = known ?? new Room(name, this);
     this.rooms.set(name, room);
-    if (!known) ({ epoch: room.epoch, seq: room.seq } = { seq: 0, epoch: undefined, ...asked?.since });
+    if (!known && asked?.since) ({ epoch: room.epoch, seq: room.seq } = asked.since);
     Object.assign(room._options, asked);
     room._joined = quiet(this._outbox.add("join", room._asks(), room).answered.then(() => room));
     return room._joined;
@@ -953,7 +956,7 @@ class Client extends Listeners {
     this.#joined(name).signal(data);
   }
 
-  /** Asks for a new token, and tells the server of it. Resolved when the server has taken it. */
+  /** Asks for a new token and tells the server. Resolved when the server has taken it. */
   reauth() {
     return quiet(this.#reauth());
   }
@@ -1000,12 +1003,12 @@ class Client extends Listeners {
 
   /** @param {Room} room @param {any} data */
   _signal(room, data) {
-    if (this.status.state === "open" && !this.#line.congested) this._outbox.add("signal", { data }, room);
+    if (this.status.state === "open" && this.#line.unsent <= CONGESTED_BYTES) this._outbox.add("signal", { data }, room);
   }
 
   /** @param {string} session */
   _owns(session) {
-    return session === this.session || session === this.#formerSession;
+    return session !== undefined && (session === this.session || session === this.#formerSession);
   }
 
   /** @param {string} name */
@@ -1025,7 +1028,8 @@ class Client extends Listeners {
     const rooms = Object.fromEntries([...this.rooms].map(([name, room]) => [name, room._asks()]));
     const resume = this.session && { session: this.session, token: this.#resumeToken };
     const { info } = this._options;
-    this.#line.send(JSON.stringify({ type: "hello", id: this._outbox.id(), v: 1, token, info, resume, rooms }));
+    this.#helloId = this._outbox.id();
+    this.#line.send(JSON.stringify({ type: "hello", id: this.#helloId, v: 1, token, info, resume, rooms }));
   }
 
   /** @param {Message} message */
@@ -1060,7 +1064,10 @@ class Client extends Listeners {
   #refused(message) {
     const error = new FrameloopError(message.code, message.message, message);
     const room = this.rooms.get(message.room);
-    if (message.id !== undefined) return this._outbox.refuse(message.id, error);
+    if (message.id !== undefined) this._outbox.refuse(message.id, error);
+    // The next one would be refused as well. Where a close follows, it says what to do.
+    if (message.id === this.#helloId && error.code === "invalid_message") this.#line.stop(1008, error.message);
+    if (message.id !== undefined) return;
     if (!room || room._entered) return this._emit("error", error, room);
     // A room of the hello.
     const joins = this.#joinsOf(room);
@@ -1087,7 +1094,7 @@ function afterClose(code) {
 }
 
 /**
- * Requests put together into as few messages as the limits allow. One that is too large comes alone.
+ * Requests in as few messages as the limits allow. One that is too large comes alone.
  *
  * @param {Request[]} requests
  * @param {{ batch: number, message_bytes: number }} limits
@@ -1119,27 +1126,17 @@ function plainObject(value) {
   return JSON.parse(JSON.stringify(value));
 }
 
-/** @returns {Answer} */
-function withResolvers() {
-  /** @type {any} */
-  const parts = {};
-  parts.answered = quiet(new Promise((resolve, reject) => Object.assign(parts, { resolve, reject })));
-  return parts;
-}
-
 /**
- * Who ignores the promise hears of a failed request by the event `error`. Other errors stay loud.
+ * Who ignores the promise hears of a refusal by the event `error`. Other errors stay loud.
  *
  * @template T
  * @param {Promise<T>} promise
  * @returns {Promise<T>}
  */
 function quiet(promise) {
-  const result = new Promise((resolve, reject) => {
-    promise.then(resolve, (error) => {
-      if (error instanceof FrameloopError) result.catch(() => {});
-      reject(error);
-    });
+  const result = promise.catch((error) => {
+    if (error instanceof FrameloopError) result.catch(() => {});
+    throw error;
   });
   return result;
 }

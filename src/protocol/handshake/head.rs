@@ -84,6 +84,27 @@ pub struct Head<'h, 'f> {
     fields: &'f [httparse::Header<'h>],
 }
 
+/// The bytes of a head that was parsed, kept for whoever asks what stands in it.
+#[derive(Debug, Clone)]
+pub(super) struct RequestHead(Box<[u8]>);
+
+impl RequestHead {
+    pub(super) fn new(bytes: &[u8]) -> RequestHead {
+        RequestHead(bytes.into())
+    }
+
+    pub(super) fn target(&self) -> &str {
+        let line = self.0.split(|&byte| byte == b'\r').next().unwrap_or_default();
+        let target = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
+        str::from_utf8(target).unwrap_or_default()
+    }
+
+    pub(super) fn header(&self, name: &str) -> Vec<&[u8]> {
+        let mut storage = FIELDS;
+        Head::parse(&self.0, &mut storage).expect("the head was parsed before").values(name).collect()
+    }
+}
+
 /// Room for the header fields of one head.
 pub const FIELDS: [httparse::Header<'static>; HEADER_COUNT_MAX] = [httparse::EMPTY_HEADER; HEADER_COUNT_MAX];
 

@@ -9,7 +9,9 @@
 //! | `mod.rs` | [`OpeningHandshake`], [`Request`], the rules of §4.2.1 in their order, 101 and the rejections |
 //! | [`head`] | the end of the head found as it arrives, and the grammar of HTTP/1.1 |
 //! | [`fields`] | header fields that are lists: tokens, subprotocols, extensions (§9.1) |
+//! | [`document`] | a request that is no opening handshake, and its answer |
 
+pub mod document;
 pub mod fields;
 pub mod head;
 
@@ -18,8 +20,9 @@ use base64::alphabet::STANDARD;
 use base64::engine::general_purpose::{GeneralPurpose, PAD};
 use sha1::{Digest as _, Sha1};
 
+use self::document::{DocumentRequest, Opening};
 use self::fields::{ExtensionOffer, has_token, is_token, parse_extensions, parse_subprotocols};
-use self::head::{Head, HeadScanner};
+use self::head::{Head, HeadScanner, RequestHead};
 use super::error::HandshakeError;
 use super::input::Input;
 
@@ -36,18 +39,18 @@ impl OpeningHandshake {
     ///
     /// # Errors
     /// The first rule that the head breaks. Broken line ends and a head that is too long are known before its end.
-    pub fn poll_request(&mut self, input: &mut Input<'_>) -> Result<Option<Request>, HandshakeError> {
+    pub fn poll_request(&mut self, input: &mut Input<'_>) -> Result<Option<Opening>, HandshakeError> {
         let Some(head_end) = self.scanner.scan(input.peek())? else {
             self.spilled.extend_from_slice(input.take_all());
             return Ok(None);
         };
         let front = &*input.take(head_end);
         if self.spilled.is_empty() {
-            return Request::parse(front).map(Some);
+            return parse(front).map(Some);
         }
         let mut head = std::mem::take(&mut self.spilled);
         head.extend_from_slice(front);
-        Request::parse(&head).map(Some)
+        parse(&head).map(Some)
     }
 
     /// Heap bytes that it owns.
@@ -59,7 +62,7 @@ impl OpeningHandshake {
 /// A request to open a WebSocket connection that keeps all rules of §4.2.1.
 #[derive(Debug, Clone)]
 pub struct Request {
-    head: Box<[u8]>,
+    head: RequestHead,
     accept: [u8; ACCEPT_LEN],
 }
 
@@ -69,24 +72,21 @@ impl Request {
     /// # Errors
     /// The first rule of §4.2.1 that it breaks: those of HTTP first, then those of WebSocket.
     pub fn parse(head: &[u8]) -> Result<Request, HandshakeError> {
-        let mut storage = head::FIELDS;
-        let parsed = Head::parse(head, &mut storage)?;
-        let accept = check(&parsed)?;
-        Ok(Request { head: head.into(), accept })
+        match parse(head)? {
+            Opening::Upgrade(request) => Ok(request),
+            Opening::Document(_) => Err(HandshakeError::NotAnUpgrade), // §4.2.1 item 3
+        }
     }
 
     /// The request target as it was sent, such as `/chat?room=1`: visible ASCII.
     pub fn target(&self) -> &str {
-        let line = self.head.split(|&byte| byte == b'\r').next().unwrap_or_default();
-        let target = line.split(|&byte| byte == b' ').nth(1).unwrap_or_default();
-        str::from_utf8(target).unwrap_or_default()
+        self.head.target()
     }
 
     /// The values of all header fields with this name (compared without case), in their order. A value is any bytes
     /// but control characters: escape it before it is shown.
     pub fn header(&self, name: &str) -> Vec<&[u8]> {
-        let mut storage = head::FIELDS;
-        Head::parse(&self.head, &mut storage).expect("the head was parsed before").values(name).collect()
+        self.head.header(name)
     }
 
     /// The subprotocols that the client offers, in its order of preference (§4.1).
@@ -148,12 +148,31 @@ pub fn encode_rejection(error: &HandshakeError) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Checks the rules of §4.2.1 and returns the value of `Sec-WebSocket-Accept`.
-fn check(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
+/// The same without its body, as HEAD wants it (RFC 9110 §9.3.2).
+pub(super) fn encode_rejection_head(error: &HandshakeError) -> Vec<u8> {
+    let mut response = encode_rejection(error);
+    let end = response.windows(4).position(|window| window == b"\r\n\r\n").map_or(response.len(), |at| at + 4);
+    response.truncate(end);
+    response
+}
+
+/// Checks the rules of §4.2.1: first those of every request over HTTP, then those of one that asks for an upgrade.
+fn parse(bytes: &[u8]) -> Result<Opening, HandshakeError> {
+    let mut storage = head::FIELDS;
+    let head = Head::parse(bytes, &mut storage)?;
+    check_http(&head)?;
+    if !head.values("upgrade").any(|value| has_token(value, "websocket")) {
+        return Ok(Opening::Document(DocumentRequest::new(bytes, &head))); // §4.2.1 item 3 does not hold
+    }
+    let accept = check_upgrade(&head)?;
+    Ok(Opening::Upgrade(Request { head: RequestHead::new(bytes), accept }))
+}
+
+fn check_http(head: &Head<'_, '_>) -> Result<(), HandshakeError> {
     if !head.is_version_1_1_or_later() {
         return Err(HandshakeError::HttpVersion); // §4.2.1 item 1
     }
-    if head.method != "GET" {
+    if !["GET", "HEAD"].contains(&head.method) {
         return Err(HandshakeError::MethodNotGet); // §4.2.1 item 1
     }
     let host = exactly_one(head, "host").ok_or(HandshakeError::Host)?; // §4.2.1 item 2
@@ -168,8 +187,13 @@ fn check(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
     if has_body {
         return Err(HandshakeError::RequestBody);
     }
-    if !head.values("upgrade").any(|value| has_token(value, "websocket")) {
-        return Err(HandshakeError::NotAnUpgrade); // §4.2.1 item 3
+    Ok(())
+}
+
+/// Returns the value of `Sec-WebSocket-Accept`.
+fn check_upgrade(head: &Head<'_, '_>) -> Result<[u8; ACCEPT_LEN], HandshakeError> {
+    if head.method != "GET" {
+        return Err(HandshakeError::MethodNotGet); // §4.2.1 item 1
     }
     if !head.values("connection").any(|value| has_token(value, "upgrade")) {
         return Err(HandshakeError::ConnectionWithoutUpgrade); // §4.2.1 item 4
@@ -290,7 +314,8 @@ mod tests {
             assert_eq!(first.is_some(), cut == SAMPLE.len());
             let mut input = Input::new(back);
             let request = first.or_else(|| handshake.poll_request(&mut input).expect("valid"));
-            assert_eq!(request.map(|r| r.accept_value().to_owned()).as_deref(), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+            let Some(Opening::Upgrade(request)) = request else { panic!("{request:?}") };
+            assert_eq!(request.accept_value(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
             assert_eq!(input.peek(), b"\x81\x85frames", "cut at {cut}");
         }
     }

@@ -131,11 +131,14 @@ fn all_rooms_together_keep_so_many_bytes_and_the_oldest_chats_go_first() {
 
 #[test]
 fn the_order_of_all_chats_is_no_longer_than_what_is_kept_about_twice() {
-    let mut bench = Bench::with(Options { history: 10, ..Options::default() });
-    let ann = bench.client(json!({"a": {}}));
-    for _ in 0..10_000 {
-        bench.say(ann.id, json!({"type": "chat", "room": "a"}));
-        assert!(bench.hub.history.len() <= 1025);
+    for (history, text) in [(10, ""), (2000, &*"x".repeat(1000))] {
+        let mut bench = Bench::with(Options { history, history_bytes: usize::MAX, ..Options::default() });
+        let ann = bench.client(json!({"a": {}, "b": {}}));
+        for n in 0..10_000 {
+            let room = if n % 100 == 0 { "b" } else { "a" };
+            bench.say(ann.id, json!({"type": "chat", "room": room, "msg": text}));
+            assert!(bench.hub.history.len() <= 1025 + 4 * history, "{n} of {history}");
+        }
     }
 }
 
@@ -185,8 +188,11 @@ fn of_too_many_sessions_that_wait_the_one_that_has_waited_longest_ends() {
 }
 
 #[test]
-fn an_id_counts_as_repeated_for_the_window_and_no_longer() {
-    let mut bench = Bench::with(Options { resume_window: millis(500), ..Options::default() });
+fn an_id_counts_as_repeated_until_its_client_must_be_back_and_no_longer() {
+    // A dead line is noticed after four intervals, and then the window begins.
+    let times =
+        Options { ping_interval: millis(100), ping_misses: 3, resume_window: millis(100), ..Options::default() };
+    let mut bench = Bench::with(times);
     let ann = bench.client(json!({"a": {}}));
     let chat = json!({"type": "chat", "id": 1, "room": "a"});
     assert_has(&bench.ask(&ann, chat.clone()), &json!({"seq": 1, "duplicate": null}));

@@ -173,3 +173,31 @@ fn whoever_leaves_a_room_gets_nothing_more_of_its_replay() {
     bench.drain(id);
     assert!(bench.take(id).is_empty());
 }
+
+#[test]
+fn whoever_joins_again_loses_nothing_of_its_replay() {
+    for (again, expected) in [
+        (json!({"state": true}), vec![1, 2, 3, 4, 5, 6]),
+        (json!({"last": 1}), vec![1, 2, 3, 4, 5, 6]),
+        (json!({"since": {"epoch": "E", "seq": 4}}), vec![5, 6]),
+    ] {
+        let mut bench = Bench::new();
+        let (ann, epoch) = room_with(&mut bench, 5);
+        let id = bench.announced();
+        bench.stall(id);
+        let bob = bench.hello(id, json!({"rooms": {"a": {"since": {"epoch": epoch, "seq": 0}}}}));
+        let mut join = json!({"type": "join", "id": 1, "room": "a"});
+        for (name, option) in again.as_object().unwrap() {
+            join[name] = option.clone();
+        }
+        if again.get("since").is_some() {
+            join["since"]["epoch"] = json!(epoch);
+        }
+        bench.say(bob.id, join);
+        bench.chat(&ann, "a", "6");
+        bench.drain(id);
+        let messages = bench.take(id);
+        let heard: Vec<u64> = messages.iter().filter(|message| message.is_array()).flat_map(seqs).collect();
+        assert_eq!(heard, expected, "{again}");
+    }
+}

@@ -44,7 +44,7 @@ fn a_repeated_id_is_not_published_again_and_its_first_ack_is_repeated() {
     let chat = |room: &str, id: Value| json!({"type": "chat", "id": id, "room": room, "msg": "x"});
     let first = bench.ask(&ann, chat("a", json!("1")));
     bench.chat(&bob, "a", "between");
-    for room in ["a", "b"] {
+    for room in ["a", "b", "left"] {
         let mut expected = first.clone();
         expected["duplicate"] = json!(true);
         assert_eq!(bench.ask(&ann, chat(room, json!("1"))), expected, "whatever the room");

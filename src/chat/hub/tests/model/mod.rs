@@ -201,6 +201,7 @@ impl World {
             _ => json!({"state": self.chance.one_in(2), "presence": self.chance.one_in(2)}),
         };
         let known = person.views.get(name).filter(|_| !join["since"].is_null()).cloned();
+        let going_on = join["since"].is_null();
         (join["type"], join["id"], join["room"]) = (json!("join"), json!("join"), json!(name));
         let person = &self.people[index];
         self.bench.say(person.client.id, join);
@@ -213,7 +214,10 @@ impl World {
         let ack: Value = serde_json::from_str(&sent.pop().unwrap()).unwrap();
         self.read(index);
         let person = &mut self.people[index];
-        let view = View::of(&ack, known.as_ref());
+        let mut view = View::of(&ack, known.as_ref());
+        if let Some(earlier) = person.views.get(name).filter(|_| going_on) {
+            view.go_on(earlier);
+        }
         person.views.insert(name.to_owned(), view);
         self.bench.out.sent.insert(person.client.id, behind);
     }
@@ -278,7 +282,7 @@ impl World {
     fn say_again(&mut self, index: usize) {
         let person = &self.people[index];
         let Some((chat, seq, said_at)) = person.last_chat.clone() else { return };
-        let is_known = self.bench.out.now <= said_at + Options::default().resume_window;
+        let is_known = self.bench.out.now <= said_at + Options::default().repeat_window();
         if !is_known || !person.views.contains_key(chat["room"].as_str().unwrap()) {
             return;
         }

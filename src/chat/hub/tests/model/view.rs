@@ -57,6 +57,12 @@ impl View {
         }
     }
 
+    /// It joined again and did not say from where: what was still to come does come.
+    pub(super) fn go_on(&mut self, earlier: &View) {
+        assert_eq!(self.epoch, earlier.epoch, "it was in the room");
+        (self.seq, self.is_reset, self.is_open) = (earlier.seq, earlier.is_reset, earlier.is_open);
+    }
+
     /// The rooms of a welcome.
     pub(super) fn all_of(welcome: &Value, known: &BTreeMap<String, View>) -> BTreeMap<String, View> {
         let rooms = welcome["rooms"].as_object().expect("rooms").iter();

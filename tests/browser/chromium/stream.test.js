@@ -1,0 +1,60 @@
+// A thousand numbered messages from one page to another, and a server that does not live that long.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Server, connect, events, until, visit } from "./harness.js";
+
+const COUNT = 1000;
+
+/** Says the numbers from 1 on, a few at a time, and notes which the server has. */
+function speak(page) {
+  return page.evaluate((count) => {
+    const room = window.client.rooms.get("lobby");
+    window.acked = [];
+    let next = 1;
+    const timer = setInterval(() => {
+      for (let few = 0; few < 5 && next <= count; few++, next++) {
+        const n = next;
+        room.chat({ n }).then(() => window.acked.push(n));
+      }
+      if (next > count) clearInterval(timer);
+    }, 5);
+  }, COUNT);
+}
+
+for (const signal of ["SIGKILL", "SIGTERM"]) {
+  test(`a server that is ended by ${signal} in the midst of a stream loses nothing silently`, () => survive(signal));
+}
+
+async function survive(signal) {
+  const first = await Server.start();
+  const [speaker, listener] = [await visit(first.page), await visit(first.page)];
+  // The waits are the client's own; only their length is not worth our time.
+  for (const page of [speaker, listener]) await connect(page, { baseMs: 200, buffer: 2 * COUNT });
+  await speak(speaker);
+  await until(listener, () => window.events.filter(({ event }) => event === "chat").length >= 300);
+  await first.end(signal);
+  const acked = await speaker.evaluate(() => [...window.acked]);
+  const second = await Server.start({ port: first.port });
+  await until(speaker, (count) => window.acked.length === count, COUNT);
+  // All are acknowledged, so the last one is in the log: it comes, and all before it came before.
+  await until(listener, (count) => window.events.some(({ event, value }) => event === "chat" && value.n === count), COUNT);
+
+  const heard = await listener.evaluate(() => {
+    return window.events.flatMap(({ event, value }) => (event === "chat" ? value.n : event === "gap" ? "gap" : []));
+  });
+  const gaps = await events(listener, "gap");
+  const numbers = heard.filter((entry) => entry !== "gap");
+  const missing = Array.from({ length: COUNT }, (_, i) => i + 1).filter((n) => !numbers.includes(n));
+  assert.ok(gaps.length <= 1 && gaps.every(({ reason }) => reason === "reset"), JSON.stringify(gaps));
+  const [before, behind] = gaps.length === 0 ? [heard, []] : [heard.slice(0, heard.indexOf("gap")), heard.slice(heard.indexOf("gap") + 1)];
+  for (const part of [before, behind]) {
+    assert.ok(part.every((n, i) => i === 0 || n > part[i - 1]), `in order, each once: ${part}`);
+  }
+  // What is missing is missing at the gap. What comes twice was heard, but its ack was lost with the server.
+  const [last, next] = [before.at(-1), behind[0]];
+  assert.deepEqual(missing.filter((n) => n <= last || n >= next), [], "a hole that no gap names");
+  assert.deepEqual(behind.filter((n) => n <= last && acked.includes(n)), [], "the server had it, and it came again");
+  for (const page of [speaker, listener]) assert.deepEqual(await events(page, "error"), []);
+  assert.equal(await second.end("SIGTERM"), 0);
+}
