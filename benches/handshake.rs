@@ -7,8 +7,8 @@ mod harness;
 use std::time::Instant;
 
 use frameloop::protocol::handshake::document::Opening;
-use frameloop::protocol::handshake::{OpeningHandshake, Request};
-use frameloop::protocol::{Commons, Connection, Event, Input, Limits};
+use frameloop::protocol::handshake::{OpeningHandshake, Request, encode_rejection};
+use frameloop::protocol::{Commons, Connection, Event, HandshakeError, Input, Limits};
 use harness::{Bench, bytes};
 
 /// As a browser sends it.
@@ -28,8 +28,10 @@ fn main() {
     let answer = |head: &mut [u8]| {
         let mut connection = Connection::new(commons.clone(), now);
         let mut input = Input::new(head);
-        if let Some(Event::Request(request)) = connection.poll_event(&mut input, now) {
-            connection.accept(&request, None, now);
+        match connection.poll_event(&mut input, now) {
+            Some(Event::Request(request)) => connection.accept(&request, None, now),
+            Some(Event::Document(request)) => connection.answer(&request, Err(HandshakeError::NotAnUpgrade), now),
+            event => panic!("the head is whole, and then comes {event:?}"),
         }
         connection.outgoing().map(|slice| slice.iter().map(|&byte| u32::from(byte)).sum::<u32>()).sum::<u32>()
     };
@@ -55,11 +57,8 @@ fn main() {
     bench.case("a connection from its first byte to 101", bytes(HEAD.len()), sum, || answer(&mut head));
 
     let mut refused = HEAD.replace("Upgrade: websocket\r\n", "").into_bytes();
-    let response = "HTTP/1.1 426 Upgrade Required\r\n";
-    let mut connection = Connection::new(commons.clone(), now);
-    assert!(connection.poll_event(&mut Input::new(&mut refused), now).is_none());
-    let rejection = connection.outgoing().collect::<Vec<_>>().concat();
-    assert!(rejection.starts_with(response.as_bytes()));
+    let rejection = encode_rejection(&HandshakeError::NotAnUpgrade);
+    assert!(rejection.starts_with(b"HTTP/1.1 426 Upgrade Required\r\n"));
     let sum = rejection.iter().map(|&byte| u32::from(byte)).sum::<u32>();
     bench.case("a connection from its first byte to 426", bytes(refused.len()), sum, || answer(&mut refused));
 }

@@ -216,6 +216,7 @@ impl Connection {
         self.is_aborted = true;
     }
 
+    #[cold]
     fn poll_request<'b>(&mut self, input: &mut Input<'b>, now: Instant) -> Option<Event<'b>> {
         match self.opening.as_mut()?.poll_request(input) {
             Ok(None) => None,
@@ -333,7 +334,8 @@ impl Connection {
     }
 
     /// Answers a request for a document, or refuses it, and ends the connection. As long as the client goes on taking
-    /// the document it has time for it: [`Limits::close_timeout`](super::Limits::close_timeout) from one piece to the next.
+    /// the document it has time for it; when it takes nothing for [`Limits::close_timeout`](super::Limits::close_timeout),
+    /// it has as much again at most.
     ///
     /// # Panics
     /// If no request waits for its answer: a bug of the caller.
@@ -444,8 +446,5 @@ impl Connection {
             self.unanswered_pings = 0;
         }
         self.queue.sent(count, now, &self.commons);
-        if count > 0 && self.state == State::Closed && self.end() == Some(&End::Answered) {
-            self.set_deadline(now, self.commons.limits().close_timeout);
-        }
     }
 }

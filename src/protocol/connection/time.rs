@@ -66,12 +66,19 @@ impl Connection {
         match self.state {
             State::Connecting => self.reject(HandshakeError::Timeout, now),
             State::Open => self.tick(now),
+            State::Closed if self.is_taking_answer(now) => self.set_deadline(now, self.commons.limits().close_timeout),
             State::CloseSent | State::Closed => {
                 self.enter_closed(End::Lost, now);
                 self.queue = SendQueue::default();
                 self.is_aborted = true;
             }
         }
+    }
+
+    /// Whether it is a document that goes out, and the client has taken some of it lately.
+    fn is_taking_answer(&self, now: Instant) -> bool {
+        let is_lately = |since| now.duration_since(since) < self.commons.limits().close_timeout;
+        self.end() == Some(&End::Answered) && !self.queue.is_empty() && self.queue.stuck_since().is_none_or(is_lately)
     }
 
     /// The next ping, or the end of a peer that let too many go unanswered (§5.5.2: Ping as a keepalive).
