@@ -60,7 +60,7 @@ pub(crate) struct Run {
 /// # Errors
 /// If the system does not let it wait for events.
 pub(crate) fn drive(
-    load: &mut impl Load,
+    load: &mut dyn Load,
     run: &mut Run,
     poll: Poll,
     clock: Clock,
@@ -83,8 +83,8 @@ pub(crate) fn drive(
     Ok(usage)
 }
 
-struct Driver<'l, L> {
-    load: &'l mut L,
+struct Driver<'l> {
+    load: &'l mut dyn Load,
     run: &'l mut Run,
     poll: Poll,
     events: Events,
@@ -94,7 +94,7 @@ struct Driver<'l, L> {
     watch: Watch,
 }
 
-impl<L: Load> Driver<'_, L> {
+impl Driver<'_> {
     /// Reads what came before the load began.
     fn begin(&mut self) {
         for index in 0..self.run.clients.len() {
