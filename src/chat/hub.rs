@@ -319,7 +319,7 @@ impl App for Hub {
                 Due::Absent(session) => self.end_presence(session, out),
                 Due::Presence(room) => self.tell_presence(&room, out),
                 Due::Forget(room) => self.forget_room(&room),
-                Due::Batch(id) => self.post.flush(id, out),
+                Due::Batch(id) => self.post.flush_due(id, &mut self.agenda, out),
             }
         }
     }

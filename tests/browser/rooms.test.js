@@ -200,6 +200,7 @@ test("a room is not heard before its join is answered", async (t) => {
   fake.socket.says(chat(101));
   const [join] = fake.socket.of("join");
   fake.socket.says({ type: "ack", id: join.id, room: "docs", epoch: "e1", seq: 101 }, chat(102));
+  await settle();
   assert.deepEqual(seqs(chats), [102]);
 });
 
@@ -311,4 +312,52 @@ test("a hello that is refused is not said again and again", async (t) => {
   fake.socket.says({ type: "error", id, code: "invalid_message", message: "the name of a room …", field: "rooms" });
   assert.equal(errors[0].code, "invalid_message");
   assert.deepEqual([fake.client.status.state, fake.client.status.code], ["stopped", 1008]);
+});
+
+test("whoever awaits a join and then listens hears what comes right behind it", async (t) => {
+  const fake = await started(t);
+  const heard = [];
+  const application = (async () => {
+    const [room] = await Promise.all([fake.client.join("docs", { last: 2 })]);
+    room.on("chat", ({ seq }) => heard.push(seq));
+  })();
+  await settle();
+  const [{ id }] = fake.socket.of("join");
+  // All of it comes in one task, as in Node.
+  fake.socket.says({ type: "ack", id, room: "docs", epoch: "e1", seq: 5 });
+  fake.socket.says(chat(4), chat(5));
+  fake.socket.says(chat(6));
+  await application;
+  await settle();
+  assert.deepEqual(heard, [4, 5, 6]);
+});
+
+test("what was read is heard before the end of the line", async (t) => {
+  const fake = await started(t);
+  const chats = record(fake.client, "chat");
+  fake.client.join("docs");
+  await settle();
+  const [{ id }] = fake.socket.of("join");
+  fake.socket.says({ type: "ack", id, room: "docs", epoch: "e1", seq: 5 }, chat(6));
+  fake.socket.says({ type: "disconnect", code: 1012, reason: "restart", reconnect: true, after_ms: 500 });
+  fake.socket.ends(1006);
+  assert.deepEqual([seqs(chats), fake.client.status.code], [[6], 1012]);
+});
+
+test("a line that is lost before the gap of another log comes back with the old position", async (t) => {
+  const fake = await inDocs(t);
+  const gaps = record(fake.room, "gap");
+  fake.socket.says(chat(101));
+  await comeBack(fake, { rooms: { docs: { epoch: "e2", seq: 3, recovered: false } } });
+  await comeBack(fake, { rooms: { docs: { epoch: "e2", seq: 3, recovered: false } } });
+  assert.deepEqual(hello(fake).rooms.docs.since, { epoch: "e1", seq: 101 });
+  fake.socket.says({ type: "gap", room: "docs", epoch: "e2", reason: "reset" }, chat(1), chat(2));
+  await comeBack(fake, { rooms: { docs: { epoch: "e2", seq: 3, recovered: true } } });
+  assert.deepEqual(hello(fake).rooms.docs.since, { epoch: "e2", seq: 2 });
+  assert.equal(gaps.length, 1);
+});
+
+test("a chat that is no object is a mistake that shows at once", async (t) => {
+  const fake = await inDocs(t);
+  for (const wrong of ["hi", 5, null, undefined, ["a"]]) assert.throws(() => fake.room.chat(wrong), TypeError);
 });

@@ -221,6 +221,7 @@ test("a hole in the versions is closed by asking for the whole state, once", asy
   assert.deepEqual(fake.room.state, { a: 1 }, "a patch after a hole is not applied");
   fake.socket.says({ type: "ack", id: joins[0].id, room: "docs", epoch: "e1", seq: 0, version: 14, state: { x: 2 } });
   fake.socket.says(patch(15, { y: 1 }));
+  await settle();
   assert.deepEqual([fake.room.state, fake.room.version], [{ x: 2, y: 1 }, 15]);
 });
 
@@ -468,4 +469,18 @@ test("whatever gets lost, client and server end up with the same state", async (
     fake.client.close();
     t.mock.timers.reset();
   }
+});
+
+test("what waits is shown at once, and its acks change nothing of what is shown", async (t) => {
+  const fake = await following(t, { a: 1 });
+  for (let n = 0; n < 900; n++) fake.room.update({ [`n${n % 10}`]: n, a: n % 7 === 0 ? null : n });
+  await settle();
+  const shown = fake.room.state;
+  assert.deepEqual([shown.n9, shown.a], [899, 899]);
+  let { version } = fake.room;
+  for (const { id } of fake.socket.of("patch")) fake.socket.says({ type: "ack", id, room: "docs", version: ++version });
+  assert.deepEqual([fake.room.state, fake.room.version], [shown, version]);
+  fake.socket.says(patch(version + 1, { a: null }));
+  const { a, ...others } = shown;
+  assert.deepEqual(fake.room.state, others, `all but ${a}`);
 });

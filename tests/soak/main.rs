@@ -63,12 +63,13 @@ fn clients_that_lose_their_lines_and_resume_miss_nothing_and_hear_nothing_twice(
     soak(Plan { clients: 100, rooms: 10, seconds: 5, warm_up: 10, flags, seed: number_of("SOAK_SEED", 1) });
 }
 
-/// The room logs are full, with 1,000 chats, from the warm-up on. For the resume window a session remembers the ids of
-/// its chats: the window is such that these are as many at a quarter of the minute as at its end.
+/// The room logs are full, with 1,000 chats, from the warm-up on. A session remembers the ids of its chats for as long as
+/// a dead line may stay unnoticed and the resume window after it: with these flags 14 s, so that they are as many at a
+/// quarter of the minute as at its end.
 #[test]
 #[ignore = "takes a minute: cargo test --release --test soak -- --ignored --nocapture"]
 fn a_thousand_clients_of_which_a_tenth_resumes_each_second_miss_nothing_while_memory_is_flat() {
-    let flags = &["serve", "--log-level", "error", "--resume-window", "20s"];
+    let flags = SHORT_WINDOWS;
     let (seconds, seed) = (number_of("SOAK_SECONDS", 60), number_of("SOAK_SEED", 1));
     let limit = rlimit::increase_nofile_limit(u64::MAX).unwrap();
     assert!(limit >= 2_000, "the hard limit of open files, {limit}, is too low for this test");
@@ -135,3 +136,6 @@ fn print(line: &str) {
 /// With a tenth: what the server may hold at the end beyond what it held at a quarter. Some queues and replays are on
 /// their way at any moment, and the allocator keeps some pages.
 const MEMORY_MARGIN: usize = 4 * 1024 * 1024;
+
+const SHORT_WINDOWS: &[&str] =
+    &["serve", "--log-level", "error", "--resume-window", "8s", "--ping-interval", "2s", "--ping-misses", "2"];

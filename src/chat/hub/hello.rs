@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::options::{BATCH_MAX, PRESENCE_MAX, STATE_DEPTH_MAX, WELCOME_STATE_BYTES_MAX};
+use super::options::{ANSWER_BYTES_MAX, BATCH_MAX, PRESENCE_MAX, STATE_DEPTH_MAX};
 use super::replay::{Link, Replay};
 use super::requests::No;
 use super::rooms::members;
@@ -47,6 +47,11 @@ impl Hub {
             self.depart(id, true, out);
             return out.close(id, CloseCode::UNSUPPORTED_VERSION, "unsupported_version");
         }
+        let rooms_max = self.options.rooms_per_session.saturating_add(BATCH_MAX);
+        if hello.rooms.as_ref().is_some_and(|rooms| rooms.len() > rooms_max) {
+            let no = No::invalid("rooms", format!("the member \"rooms\" has more than {rooms_max} rooms"));
+            return self.refuse(id, request_id, None, &no, out);
+        }
         let resumed = hello.resume.as_ref().and_then(|resume| self.resume(id, resume, out));
         let is_resumed = resumed.is_some();
         let Some(session) = resumed.or_else(|| self.begin_session(id, &hello, out)) else { return };
@@ -61,9 +66,9 @@ impl Hub {
         for room in unwanted {
             self.part(id, session, &room, out);
         }
-        let (mut joined, mut refused, mut state_bytes) = (Vec::new(), Vec::new(), 0);
+        let (mut joined, mut refused, mut spent) = (Vec::new(), Vec::new(), out.queued_bytes(id));
         for (room, options) in &rooms {
-            match self.join(id, session, room, options, &mut state_bytes, out) {
+            match self.join(id, session, room, options, &mut spent, out) {
                 Ok(room) => joined.push(room),
                 Err(no) => refused.push((room.clone(), no)),
             }
@@ -173,7 +178,8 @@ impl Hub {
         options: &JoinOptions<'_>,
         out: &mut impl Outbox,
     ) {
-        match self.join(id, session, room, options, &mut 0, out) {
+        let mut spent = out.queued_bytes(id);
+        match self.join(id, session, room, options, &mut spent, out) {
             Ok(joined) => {
                 if let Some(request_id) = request_id {
                     let people = joined.members();
@@ -185,14 +191,15 @@ impl Hub {
         }
     }
 
-    /// Makes a session a member of a room. What it missed is on the way behind the answer.
+    /// Makes a session a member of a room. What it missed is on the way behind the answer. `spent` are the bytes that the
+    /// client has to take already: states and lists of people are in the answer only as far as it stays short.
     fn join(
         &mut self,
         id: ConnId,
         session_id: SessionId,
         room: &str,
         options: &JoinOptions<'_>,
-        state_bytes: &mut usize,
+        spent: &mut usize,
         out: &mut impl Outbox,
     ) -> Result<Joined, No> {
         let rooms_max = self.options.rooms_per_session;
@@ -208,11 +215,10 @@ impl Hub {
         };
         let earlier = link.forget(&name);
         let knows_version = options.since.as_ref().is_some_and(|since| since.version.is_some());
-        let is_state_told =
-            options.state && !knows_version && *state_bytes + room.state.bytes() <= WELCOME_STATE_BYTES_MAX;
+        let is_state_told = options.state && !knows_version && *spent + room.state.bytes() <= ANSWER_BYTES_MAX;
         let replay = Replay::of(room, options, is_state_told).going_on(earlier, options);
         let state = is_state_told.then(|| room.state.to_json());
-        *state_bytes += state.as_ref().map_or(0, String::len);
+        *spent += state.as_ref().map_or(0, String::len);
         room.presence.join(&session.profile); // it counts among those who are there
         let joined = Joined {
             room: name.clone(),
@@ -220,7 +226,7 @@ impl Hub {
             seq: room.seq(),
             version: options.state.then(|| room.state.version()),
             state,
-            people: options.presence.then(|| Others::of(&mut room.presence, session_id)),
+            people: options.presence.then(|| Others::of(&mut room.presence, session_id, spent)),
             recovered: options.since.as_ref().map(|_| replay.is_complete()),
         };
         let is_live = !replay.is_needed(room);
@@ -258,12 +264,20 @@ impl Joined {
 }
 
 impl Others {
-    fn of(presence: &mut Presence, own: SessionId) -> Others {
-        match presence.len() {
-            0..=PRESENCE_MAX => {
-                Others::People(presence.show().filter(|profile| profile.session != own).cloned().collect())
+    fn of(presence: &mut Presence, own: SessionId, spent: &mut usize) -> Others {
+        let count = presence.len();
+        if count <= PRESENCE_MAX {
+            let others = presence.profiles().filter(|profile| profile.session != own);
+            let bytes =
+                others.map(|profile| MEMBER_BYTES + profile.info.as_ref().map_or(0, |info| info.len())).sum::<usize>();
+            if *spent + bytes <= ANSWER_BYTES_MAX {
+                *spent += bytes;
+                return Others::People(presence.show().filter(|profile| profile.session != own).cloned().collect());
             }
-            count => Others::Count(count as u64),
         }
+        Others::Count(count as u64)
     }
 }
+
+/// What a member takes in a list, about, besides its `info`.
+const MEMBER_BYTES: usize = 64;

@@ -86,8 +86,9 @@ pub const SIGNAL_QUEUE_BYTES_MAX: usize = 256 * 1024;
 /// Members above which presence is only their number.
 pub const PRESENCE_MAX: usize = 500;
 
-/// Bytes of all states in one `welcome`. Further ones follow as the client takes them.
-pub const WELCOME_STATE_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of states and members in an answer, and of what waits for the client before it. Further states follow as the
+/// client takes them; in place of further members there is their number.
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Clients come back after a restart spread over so long.
 pub const RESTART_SPREAD: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! The way to the clients with sessions: at once, or gathered to an array.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::options::{BATCH_BYTES_MAX, BATCH_MAX};
 use super::{Due, DueAgenda};
@@ -15,10 +15,13 @@ pub(super) struct Post {
     batches: HashMap<ConnId, Batch>,
 }
 
-#[derive(Debug, Default)]
+/// It is there as long as the agenda has an entry for it, so that there is one for each client at most.
+#[derive(Debug)]
 struct Batch {
     frames: Vec<SharedFrame>,
     bytes: usize,
+    /// When it goes out.
+    due: Instant,
 }
 
 impl Post {
@@ -39,9 +42,13 @@ impl Post {
         if self.batches.get(&to).is_some_and(|batch| batch.bytes + bytes > BATCH_BYTES_MAX) {
             self.flush(to, out);
         }
-        let batch = self.batches.entry(to).or_default();
+        let due = out.now() + interval;
+        let batch = self.batches.entry(to).or_insert_with(|| {
+            agenda.add(due, Due::Batch(to));
+            Batch { frames: Vec::new(), bytes: 0, due }
+        });
         if batch.frames.is_empty() {
-            agenda.add(out.now() + interval, Due::Batch(to));
+            batch.due = due;
         }
         batch.frames.push(frame.clone());
         batch.bytes += bytes;
@@ -61,10 +68,26 @@ impl Post {
         if self.interval.is_none() {
             return; // nothing is ever gathered
         }
-        let Some(batch) = self.batches.remove(&to) else { return };
-        match &batch.frames[..] {
+        let Some(batch) = self.batches.get_mut(&to) else { return };
+        let frames = std::mem::take(&mut batch.frames);
+        batch.bytes = 0;
+        match &frames[..] {
+            [] => {}
             [frame] => out.send_shared(to, frame),
             frames => out.send(to, Message::text(&array(frames.iter()))),
+        }
+    }
+
+    /// The time of the agenda has come. What went out before may have made place for another batch, which is due later.
+    pub(super) fn flush_due(&mut self, to: ConnId, agenda: &mut DueAgenda, out: &mut impl Outbox) {
+        match self.batches.get(&to) {
+            Some(batch) if !batch.frames.is_empty() && batch.due > out.now() => {
+                agenda.add(batch.due, Due::Batch(to));
+            }
+            _ => {
+                self.flush(to, out);
+                self.batches.remove(&to);
+            }
         }
     }
 
@@ -76,7 +99,7 @@ impl Post {
     /// Whether nothing is gathered for anybody.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+        self.batches.values().all(|batch| batch.frames.is_empty())
     }
 }
 

@@ -28,6 +28,10 @@ impl No {
         No { code, message: message.into(), field: None, limit: None, version: None }
     }
 
+    pub(super) fn invalid(field: &'static str, message: String) -> No {
+        No { field: Some(field), ..No::new(ErrorCode::InvalidMessage, message) }
+    }
+
     /// A table does not hold what another one says that it does.
     pub(super) fn internal() -> No {
         No::new(ErrorCode::Internal, "the server lost track of this session")

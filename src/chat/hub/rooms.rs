@@ -172,10 +172,12 @@ impl Hub {
         if news.joins.is_empty() && news.leaves.is_empty() {
             return;
         }
-        let (joins, leaves) = (members(&news.joins), members(&news.leaves));
-        let change = match room.presence.len() {
-            0..=PRESENCE_MAX => Change::People { joins: &joins, leaves: &leaves },
-            count => Change::Count(count as u64),
+        let (joins, mut leaves) = (members(&news.joins), members(&news.leaves));
+        leaves.iter_mut().for_each(|member| member.info = None); // who they were is known
+        let (count, changes) = (room.presence.len(), joins.len() + leaves.len());
+        let change = match count <= PRESENCE_MAX && changes <= PRESENCE_MAX {
+            true => Change::People { joins: &joins, leaves: &leaves },
+            false => Change::Count(count as u64),
         };
         let json = reply::Presence { room: &room.name, change }.to_json();
         let frame = SharedFrame::text(&json);

@@ -388,7 +388,7 @@ function putFirstNotes() {
   const by = "frameloop";
   const notes = {
     drag: { text: "Drag me: I move in the other tab too.", color: "yellow", x: 120, y: 150, by },
-    write: { text: "Write in me, while the other tab does.", color: "blue", x: 620, y: 560, by },
+    write: { text: "Write in me: the other tab reads along.", color: "blue", x: 620, y: 560, by },
   };
   track(room.change((state) => ({ notes, ...state }))).catch(() => {});
 }

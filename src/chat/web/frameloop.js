@@ -1,5 +1,5 @@
 /**
- * frameloop.js: the client of a frameloop server's session mode. One file without dependencies, for browsers and Node.
+ * frameloop.js: the client of a frameloop server's sessions, for browsers and Node.
  *
  *     import { connect } from "./frameloop.js";
  *
@@ -15,9 +15,8 @@
  *     await docs.change((state) => { state.count = (state.count ?? 0) + 1; }); // compare-and-set, tried again
  *     client.close();
  *
- * A lost line comes back by itself and misses nothing, or says what is missing (`gap`). From the wire up: `Line` keeps
- * one connection alive, `Outbox` holds what has no ack yet, `SharedState` and `Room` are what the application sees of a
- * room, `Client` ties them together. Members that begin with `_` are for this file only.
+ * A lost line comes back by itself and misses nothing, or says what is missing (`gap`). `Line` keeps one connection
+ * alive, `Outbox` holds what has no ack yet, `Room` is what the application sees. Members with `_` are for this file.
  */
 
 /**
@@ -163,7 +162,6 @@ class Listeners {
       try {
         listener(...values);
       } catch (error) {
-        // The next message must be read all the same.
         queueMicrotask(() => {
           throw error;
         });
@@ -173,8 +171,7 @@ class Listeners {
 }
 
 /**
- * One connection, and always the next one: back-off, close codes, silence. Its timer says what happens if nothing else
- * does. What an old socket still says is not heard.
+ * One connection, and always the next one: back-off, close codes, silence.
  */
 class Line {
   /** @type {Status} */
@@ -191,6 +188,10 @@ class Line {
   /** The server's `disconnect`: why it will close, and when to come back. @type {Message | undefined} */
   farewell;
   #heard = false;
+  /** @type {unknown[]} */
+  #unread = [];
+  /** @type {object | undefined} */
+  #held;
   #pingedAt = 0;
   #intervalMs = 0;
   #listening = new AbortController();
@@ -252,7 +253,7 @@ class Line {
     this.#become({ state: "open", attempt: 0, latency: this.status.latency });
   }
 
-  /** Asks whether the other side is there: the answer is the latency, or the end of the connection. */
+  /** Asks whether the other side is there. */
   ping() {
     if (this.status.state !== "open") return;
     const { unsent } = this;
@@ -260,7 +261,7 @@ class Line {
     this.#pingedAt = Date.now();
     this.send('{"type":"ping","id":"ping"}');
     this.#after(Math.min(this.#intervalMs, PONG_MS), () => {
-      // The answer may wait behind a long upload: while that moves, the line is alive.
+      // The answer may wait behind an upload.
       if (this.#heard || this.unsent < unsent) this.#watch();
       else this.#lost(4201, "heartbeat_timeout");
     });
@@ -298,23 +299,41 @@ class Line {
     this.#socket = socket;
     socket.onopen = () => socket === this.#socket && this.#hooks.opened(token);
     socket.onmessage = ({ data }) => socket === this.#socket && this.#read(data);
-    socket.onclose = ({ code, reason }) => socket === this.#socket && this.#lost(code, reason);
+    socket.onclose = ({ code, reason }) => {
+      while (socket === this.#socket && this.#unread.length > 0) this.#go();
+      if (socket === this.#socket) this.#lost(code, reason);
+    };
     socket.onerror = () => {}; // a close follows
   }
 
   /** @param {unknown} data a message or an array of them */
   #read(data) {
-    const socket = this.#socket;
     this.#heard = true;
+    /** @type {unknown[]} */
     let messages;
     try {
       messages = [JSON.parse(String(data))].flat();
     } catch {
       return this.#hooks.error(new FrameloopError("invalid_json"));
     }
-    for (const message of messages) {
-      // The application may have closed the connection in between.
-      if (socket === this.#socket && isObject(message)) this.#hooks.message(message);
+    this.#unread.push(...messages);
+    if (!this.#held) this.#go();
+  }
+
+  /** What comes next waits for who awaits it, and then listens. @param {Promise<any>} promise */
+  async hold(promise) {
+    const held = (this.#held = {});
+    await promise.catch(() => {});
+    for (let turns = 0; turns < HOLD_TURNS; turns++) await undefined;
+    if (held === this.#held) this.#go();
+  }
+
+  /** Takes what was read, until it is held. */
+  #go() {
+    this.#held = undefined;
+    while (!this.#held && this.#unread.length > 0) {
+      const message = this.#unread.shift();
+      if (isObject(message)) this.#hooks.message(message);
     }
   }
 
@@ -347,13 +366,14 @@ class Line {
   #drop(code = 4201, reason = "dropped") {
     const socket = this.#socket;
     clearTimeout(this.#timer);
-    this.#socket = this.#current = undefined;
+    this.#socket = this.#current = this.#held = undefined;
+    this.#unread = [];
     if (!socket) return;
     if (socket.readyState < 2) socket.close(code, reason); // it is not closing yet
     this.#hooks.lost();
   }
 
-  /** Something must come within each interval; otherwise it asks. */
+  /** Something must come in each interval. */
   #watch() {
     this.#heard = false;
     this.#after(this.#intervalMs, () => (this.#heard ? this.#watch() : this.ping()));
@@ -397,7 +417,7 @@ class Outbox {
   /**
    * @param {Settings} options
    * @param {{ isOpen: () => boolean, send: (text: string) => void,
-   *   failed: (error: FrameloopError, room?: Room) => void }} hooks
+   *   joined: (joined: Promise<any>) => void, failed: (error: FrameloopError, room?: Room) => void }} hooks
    */
   constructor(options, hooks) {
     this.#options = options;
@@ -432,6 +452,7 @@ class Outbox {
   /** @param {string} id @param {Message} ack */
   acknowledge(id, ack) {
     const request = this.#take(id);
+    if (request?.type === "join" && request.room) this.#hooks.joined(request.room._joined);
     request?.room?._acked(request, ack);
     request?.resolve(ack);
   }
@@ -444,11 +465,11 @@ class Outbox {
     this.#hooks.failed(error, request?.room);
   }
 
-  /** Refuses all that waits and that comes. @param {string} code */
-  end(code) {
+  /** Refuses all that waits and that comes. @param {string} code @param {string} [message] */
+  end(code, message = code) {
     this.ended = code;
     this.#unschedule();
-    for (const id of [...this.#requests.keys()]) this.refuse(id, new FrameloopError(code));
+    for (const id of [...this.#requests.keys()]) this.refuse(id, new FrameloopError(code, message));
   }
 
   /** @param {(request: Request) => boolean} which @returns {Request[]} */
@@ -534,8 +555,9 @@ class SharedState {
 
   /** @param {string} id @param {any} patch @param {boolean} based whether it is a compare-and-set */
   add(id, patch, based) {
-    this.#own.set(id, { patch: JSON.parse(JSON.stringify(patch)), based });
-    this.#show();
+    patch = JSON.parse(JSON.stringify(patch));
+    this.#own.set(id, { patch, based });
+    this.value = apply(this.value, patch);
   }
 
   /** A welcome or the ack of a join. @param {number} version @param {any} state only if it is sent whole */
@@ -573,9 +595,11 @@ class SharedState {
   /** The server took an own patch; it is not sent back. @param {string} id @param {number} version */
   acked(id, version) {
     const own = this.#own.get(id);
+    const [first] = this.#own.keys();
+    const isNext = id === first && version - 1 === this.version;
     if (own) own.version = version;
     if (this.version === undefined) this.#own.delete(id);
-    this.#settle();
+    this.#settle(isNext);
   }
 
   /** @param {string} id */
@@ -590,8 +614,8 @@ class SharedState {
     }
   }
 
-  /** Own patches that have their version become the server's part when it is their turn. */
-  #settle() {
+  /** Own patches that have their version become the server's part when it is their turn. @param {boolean} [isShown] */
+  #settle(isShown) {
     for (const [id, own] of this.#own) {
       if (own.version === undefined || this.version === undefined) continue;
       if (own.version === this.version + 1) {
@@ -600,7 +624,7 @@ class SharedState {
       }
       if (own.version <= this.version) this.#own.delete(id);
     }
-    this.#show();
+    if (!isShown) this.#show();
   }
 
   #show() {
@@ -665,6 +689,7 @@ class Room extends Listeners {
    * @returns {Promise<{ seq: number, epoch: string, duplicate?: boolean }>}
    */
   chat(members) {
+    if (!isObject(members)) throw new TypeError("a chat is an object");
     return this.#outbox.add("chat", members, this).answered;
   }
 
@@ -724,9 +749,12 @@ class Room extends Listeners {
     const first = this.epoch === undefined;
     this._entered = true;
     if (info.epoch !== this.epoch) {
-      this.epoch = info.epoch;
-      this.seq = first ? Math.max(0, info.seq - (this._options.last ?? 0)) : 0;
       if (!first) this.#startOver();
+        // Until the gap that this announces, the old position is the one to come back with.
+      if (info.recovered !== false) {
+        this.epoch = info.epoch;
+        this.seq = first ? Math.max(0, info.seq - (this._options.last ?? 0)) : 0;
+      }
     }
     if (this._options.state && info.version !== undefined) {
       this.#shared.enter(info.version, info.state);
@@ -912,12 +940,13 @@ class Client extends Listeners {
       opened: (token) => this.#hello(token),
       message: (message) => this.#receive(message),
       lost: () => this.#lost(),
-      stopped: () => this._outbox.end("stopped"),
+      stopped: () => this._outbox.end("stopped", `stopped: ${this.status.reason}`),
       error: (error) => this._emit("error", error),
     });
     this._outbox = new Outbox(options, {
       isOpen: () => this.status.state === "open",
       send: (text) => this.#line.send(text),
+      joined: (joined) => this.#line.hold(joined),
       failed: (error, room) => this._emit("error", error, room),
     });
     for (const [name, asked] of Object.entries(options.rooms)) this.join(name, asked);
@@ -1065,7 +1094,7 @@ class Client extends Listeners {
     const error = new FrameloopError(message.code, message.message, message);
     const room = this.rooms.get(message.room);
     if (message.id !== undefined) this._outbox.refuse(message.id, error);
-    // The next one would be refused as well. Where a close follows, it says what to do.
+    // The next one would be refused as well.
     if (message.id === this.#helloId && error.code === "invalid_message") this.#line.stop(1008, error.message);
     if (message.id !== undefined) return;
     if (!room || room._entered) return this._emit("error", error, room);
@@ -1154,6 +1183,7 @@ const DEFAULTS = {
   random: Math.random,
 };
 
+const HOLD_TURNS = 10; // of promises, for who awaits in a chain
 const PONG_MS = 10_000; // the longest time for the answer to a ping
 const WAIT_MS_MAX = 3_600_000; // the longest time that a server may name
 const FRAME_MS_MAX = 50; // a page that nobody sees gets no frames

@@ -121,10 +121,8 @@ mod tests {
     use crate::protocol::HandshakeError;
 
     fn request(line: &str) -> DocumentRequest {
-        match super::super::parse(format!("{line}\r\nHost: h\r\nX: y\r\n\r\n").as_bytes()) {
-            Ok(Opening::Document(request)) => request,
-            other => panic!("{line}: {other:?}"),
-        }
+        let opening = super::super::parse(format!("{line}\r\nHost: h\r\nX: y\r\n\r\n").as_bytes()).unwrap();
+        if let Opening::Document(request) = opening { Some(request) } else { None }.unwrap()
     }
 
     #[test]

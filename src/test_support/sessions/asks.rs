@@ -170,9 +170,11 @@ impl Model {
         let Some(told) = told else { return View::loose() };
         self.note_epoch(name, &told["epoch"]);
         let mut view = View::of(self, &self.rooms[name], options, told);
-        assert_eq!(told["members"].is_array(), options.presence, "{told}");
-        if options.presence {
-            view.show(&told["members"], &self.present(name, session));
+        let present = self.present(name, session);
+        match (&told["members"], &told["count"]) {
+            (Value::Null, Value::Null) => assert!(!options.presence, "{told}"),
+            (Value::Null, count) => view.count(count, &present),
+            (members, _) => view.show(members, &present),
         }
         view
     }

@@ -44,6 +44,8 @@ pub(super) struct View {
     /// The state must come before its patches.
     is_state_due: bool,
     present: Option<BTreeSet<String>>,
+    /// It asked who is there, and was told how many: so much waited for it already.
+    is_counted: bool,
     /// It said where it is, so that nothing of before counts.
     has_position: bool,
     /// How many of the last chats it asked for.
@@ -152,7 +154,16 @@ impl View {
         patches.advance(version, |version| room.patches[version as usize - 1].0 == own);
     }
 
+    /// There was no room in the answer for who is there.
+    pub(super) fn count(&mut self, count: &Value, expected: &BTreeSet<String>) {
+        assert_eq!(*count, 1 + expected.len(), "how many are there");
+        self.is_counted = true;
+    }
+
     fn presence(&mut self, message: &Value) {
+        if self.is_counted {
+            return;
+        }
         let present = self.present.as_mut().expect("it asked for presence");
         let (joins, leaves) = (sessions(&message["joins"]), sessions(&message["leaves"]));
         assert!(joins.is_disjoint(&leaves) && !(joins.is_empty() && leaves.is_empty()), "{message}");

@@ -1,5 +1,6 @@
 //! The hub without sockets: clients that say JSON, and an outbox that keeps what each of them is sent. Time is a number.
 
+mod answers;
 mod bounds;
 mod hello;
 mod model;
@@ -25,6 +26,8 @@ struct Recorder {
     closed: BTreeMap<ConnId, (u16, String)>,
     /// What waits for a peer, as the test says.
     queued: BTreeMap<ConnId, usize>,
+    /// All that is sent waits as well.
+    queued_by_sending: bool,
     /// Whose drain is to be told.
     awaited: BTreeSet<ConnId>,
     overload_codes: BTreeMap<ConnId, u16>,
@@ -35,6 +38,9 @@ impl Recorder {
     fn keep(&mut self, to: ConnId, text: &[u8]) {
         // As the server: nothing goes to a connection that is being closed.
         if !self.closed.contains_key(&to) {
+            if self.queued_by_sending {
+                *self.queued.entry(to).or_default() += text.len();
+            }
             let text = String::from_utf8(text.to_vec()).expect("the hub sends text");
             self.sent.entry(to).or_default().push(text);
         }
@@ -106,6 +112,7 @@ impl Bench {
             sent: BTreeMap::new(),
             closed: BTreeMap::new(),
             queued: BTreeMap::new(),
+            queued_by_sending: false,
             awaited: BTreeSet::new(),
             overload_codes: BTreeMap::new(),
             notes: Vec::new(),

@@ -162,7 +162,7 @@ fn each_bound_is_in_the_table_with_its_value() {
         ("bytes of `info`", count(INFO_BYTES_MAX)),
         ("patches kept of a room", count(options::PATCHES_MAX)),
         ("bytes of patches kept of a room", bytes(options::PATCHES_BYTES_MAX)),
-        ("bytes of states in a welcome", bytes(options::WELCOME_STATE_BYTES_MAX)),
+        ("bytes of states and members in an answer", bytes(options::ANSWER_BYTES_MAX)),
         ("bytes that wait where a signal is left out", bytes(options::SIGNAL_QUEUE_BYTES_MAX)),
         ("sessions in a room that are told one by one", count(options::PRESENCE_MAX)),
         ("ids of chats that a session remembers", count(ACCEPTED_MAX)),
