@@ -53,9 +53,9 @@ impl App for Application {
     fn on_document_request(&mut self, request: &DocumentRequest) -> Result<Document, HandshakeError> {
         let Application::Serve(serve) = self else { return Err(HandshakeError::NotAnUpgrade) };
         match serve.folder.as_mut().map(|folder| folder.document(request.path())) {
-            Some(Some(document)) => Ok(document),
             // A folder without a first page is still a folder.
-            Some(None) => serve.site.document(request).map_err(|_| HandshakeError::NotFound),
+            Some(Err(HandshakeError::NotFound)) => serve.site.document(request).map_err(|_| HandshakeError::NotFound),
+            Some(result) => result,
             None => serve.site.document(request),
         }
     }

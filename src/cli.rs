@@ -52,10 +52,10 @@ Sessions and rooms, with serve only:
   --state-bytes SIZE        bytes of a room's state (1MiB)
   --history N               chats in a room's log (1000)
   --history-bytes SIZE      bytes of a room's log (4MiB)
-  --memory-limit SIZE       bytes of all logs (1GiB)
+  --memory-limit SIZE       bytes of all logs and states (1GiB)
   --batch-interval TIME     gather what a session gets to one array (off)
 
-TIME is a number with ms, s or m, such as 500ms. SIZE is a number of bytes, or one
+TIME is a number with ms, s, m or h, such as 500ms. SIZE is a number of bytes, or one
 with KiB, MiB or GiB, such as 64KiB. The log goes to standard error. SIGTERM and
 SIGINT close all connections with 1001, sessions with 1012; a second one ends at once.
 ";
@@ -151,7 +151,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             "max-message" => max_message = Some(value().and_then(|value| parse_size(&value).map_err(at))?),
             "max-queue" => max_queue = Some(value().and_then(|value| parse_size(&value).map_err(at))?),
             "max-connections" => {
-                max_connections = Some(value().and_then(|value| parse_connections(&value).map_err(at))?);
+                max_connections = Some(value().and_then(|value| parse_count(&value, 1).map_err(at))?);
             }
             "log-level" => log_level = value().and_then(|value| parse_level(&value).map_err(at))?,
             "no-demo" | "static" => {
@@ -229,11 +229,11 @@ fn parse_listen(value: &str) -> Result<String, String> {
 }
 
 pub(crate) fn parse_time(value: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60_000)];
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 60 * 60_000)];
     match parse_quantity(value, &units) {
         Some(millis @ 1..=TIME_MILLIS_MAX) => Ok(Duration::from_millis(millis)),
-        Some(_) => Err(format!("'{value}' is out of range, give 1ms to 1440m")),
-        None => Err(format!("'{value}' is no time; give a number with ms, s or m, such as 30s")),
+        Some(_) => Err(format!("'{value}' is out of range, give 1ms to 24h")),
+        None => Err(format!("'{value}' is no time; give a number with ms, s, m or h, such as 30s")),
     }
 }
 
@@ -261,9 +261,9 @@ fn parse_misses(value: &str) -> Result<u8, String> {
     misses.ok_or_else(|| format!("'{value}' is no number from 1 to 255"))
 }
 
-fn parse_connections(value: &str) -> Result<usize, String> {
-    let count = value.parse().ok().filter(|&count: &u32| count > 0 && is_number(value));
-    count.map(|count| count as usize).ok_or_else(|| format!("'{value}' is no number from 1 to {}", u32::MAX))
+fn parse_count(value: &str, least: u32) -> Result<usize, String> {
+    let count = value.parse().ok().filter(|&count: &u32| count >= least && is_number(value));
+    count.map(|count| count as usize).ok_or_else(|| format!("'{value}' is no number from {least} to {}", u32::MAX))
 }
 
 /// Digits only: no sign.
@@ -326,7 +326,7 @@ mod tests {
             "--ping-misses",
             "5",
             "--handshake-timeout",
-            "2m",
+            "2h",
             "--close-timeout",
             "1s",
             "--slow-timeout",
@@ -350,7 +350,7 @@ mod tests {
         let expected = Limits {
             ping_interval: Duration::from_millis(500),
             ping_misses_max: 5,
-            handshake_timeout: Duration::from_secs(120),
+            handshake_timeout: Duration::from_secs(7200),
             close_timeout: Duration::from_secs(1),
             slow_timeout: Duration::from_secs(7),
             message_bytes_max: 64 * 1024,
@@ -377,7 +377,8 @@ mod tests {
             (&["--ping-interval", "30"], &["--ping-interval", "'30'", "30s"]),
             (&["--ping-interval", "0s"], &["--ping-interval", "'0s'", "1ms"]),
             (&["--ping-interval", "-1s"], &["--ping-interval", "'-1s'"]),
-            (&["--close-timeout", "1h"], &["--close-timeout", "'1h'"]),
+            (&["--close-timeout", "1d"], &["--close-timeout", "'1d'"]),
+            (&["--resume-window", "25h"], &["--resume-window", "24h"]),
             (&["--ping-misses", "0"], &["--ping-misses", "'0'", "1 to 255"]),
             (&["--ping-misses", "+3"], &["--ping-misses", "'+3'"]),
             (&["--max-message", "1MB"], &["--max-message", "'1MB'", "MiB"]),

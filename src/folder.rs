@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use frameloop::protocol::Document;
+use frameloop::protocol::{Document, HandshakeError};
 
 /// A folder whose files are served. Those that were asked for last stay in memory, so that however many clients take one
 /// slowly it is there once.
@@ -20,6 +20,7 @@ pub(crate) struct Folder {
     kept_bytes: usize,
     /// Requests so far: by it the file is found that was not asked for the longest.
     requests: u64,
+    has_warned: bool,
 }
 
 #[derive(Debug)]
@@ -35,12 +36,23 @@ impl Folder {
         if !fs::metadata(&root)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Folder { root, kept: BTreeMap::new(), kept_bytes: 0, requests: 0 })
+        Ok(Folder { root, kept: BTreeMap::new(), kept_bytes: 0, requests: 0, has_warned: false })
     }
 
-    /// The file at the path of a request; `index.html` for a folder. `None` if there is none, or none that may be served:
-    /// hidden, outside, no plain file, or too large.
-    pub(crate) fn document(&mut self, path: &str) -> Option<Document> {
+    /// The file at the path of a request; `index.html` for a folder.
+    ///
+    /// # Errors
+    /// 404 if there is none, or none that may be served: hidden, outside, no plain file, or too large. 503 if slow clients
+    /// hold so many others that there is no memory for it.
+    pub(crate) fn document(&mut self, path: &str) -> Result<Document, HandshakeError> {
+        match self.find(path) {
+            Some(Found::File(file, metadata)) => self.read(file, &metadata),
+            Some(Found::Folder) => Ok(Document::moved_to(&format!("{path}/"))),
+            None => Err(HandshakeError::NotFound),
+        }
+    }
+
+    fn find(&mut self, path: &str) -> Option<Found> {
         let relative = unescape(path)?;
         let mut file = fs::canonicalize(self.root.join(&relative)).ok()?;
         if !file.starts_with(&self.root) {
@@ -50,19 +62,24 @@ impl Folder {
         if metadata.is_dir() {
             if !path.ends_with('/') {
                 // What the page names is relative to the folder only if the path ends like one.
-                return Some(Document::moved_to(&format!("{path}/")));
+                return Some(Found::Folder);
             }
             file = fs::canonicalize(file.join("index.html")).ok().filter(|file| file.starts_with(&self.root))?;
             metadata = fs::metadata(&file).ok()?;
         } else if path.ends_with('/') {
             return None;
         }
-        let is_served = metadata.is_file() && metadata.len() <= FILE_BYTES_MAX;
-        if is_served { self.read(file, &metadata).ok() } else { None }
+        if metadata.len() > FILE_BYTES_MAX && !std::mem::replace(&mut self.has_warned, true) {
+            log::warn!(
+                "--static: '{}' is not served, nor is any other file of more than {FILE_BYTES_MAX} bytes",
+                file.display()
+            );
+        }
+        (metadata.is_file() && metadata.len() <= FILE_BYTES_MAX).then_some(Found::File(file, metadata))
     }
 
     /// The content of a file, as it is now.
-    fn read(&mut self, file: PathBuf, metadata: &Metadata) -> io::Result<Document> {
+    fn read(&mut self, file: PathBuf, metadata: &Metadata) -> Result<Document, HandshakeError> {
         self.requests += 1;
         let modified = metadata.modified().ok();
         if let Some(kept) = self.kept.get_mut(&file)
@@ -72,8 +89,10 @@ impl Folder {
             kept.last_request = self.requests;
             return Ok(kept.document.clone());
         }
+        self.make_room(metadata.len() as usize)?;
         let mut body = Vec::with_capacity(metadata.len() as usize);
-        File::open(&file)?.take(FILE_BYTES_MAX).read_to_end(&mut body)?;
+        let content = File::open(&file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut body));
+        content.map_err(|_| HandshakeError::NotFound)?;
         let document = Document::new(media_type(&file), body)
             .with_header("Cache-Control", "no-cache")
             .with_header("Content-Security-Policy", "frame-ancestors 'none'");
@@ -86,14 +105,30 @@ impl Folder {
         if let Some(old) = self.kept.insert(file, kept) {
             self.kept_bytes -= old.document.body().len();
         }
-        while self.kept_bytes > KEPT_BYTES_MAX || self.kept.len() > KEPT_FILES_MAX {
-            let Some(oldest) = self.kept.iter().min_by_key(|(_, kept)| kept.last_request) else { return };
-            let path = oldest.0.clone();
+    }
+
+    /// Those go that were not asked for the longest, but not while a connection still sends them: their memory would not
+    /// be free.
+    fn make_room(&mut self, bytes: usize) -> Result<(), HandshakeError> {
+        while self.kept_bytes + bytes > KEPT_BYTES_MAX || self.kept.len() >= KEPT_FILES_MAX {
+            let idle = self.kept.iter().filter(|(_, kept)| !kept.document.is_shared());
+            let Some(path) = idle.min_by_key(|(_, kept)| kept.last_request).map(|(path, _)| path.clone()) else {
+                break;
+            };
             if let Some(old) = self.kept.remove(&path) {
                 self.kept_bytes -= old.document.body().len();
             }
         }
+        let has_room = self.kept_bytes + bytes <= SENT_BYTES_MAX;
+        if has_room { Ok(()) } else { Err(HandshakeError::Overloaded) }
     }
+}
+
+/// What a path leads to.
+enum Found {
+    File(PathBuf, Metadata),
+    /// A folder, whose path must end like one.
+    Folder,
 }
 
 /// The path in the folder that the path of a request means, its escapes resolved. `None` for one that nobody asks for in good
@@ -161,6 +196,9 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const KEPT_BYTES_MAX: usize = 64 * 1024 * 1024;
 const KEPT_FILES_MAX: usize = 1000;
 
+/// Bytes of files that connections still send, each file counted once.
+const SENT_BYTES_MAX: usize = 256 * 1024 * 1024;
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -194,7 +232,7 @@ mod tests {
     }
 
     fn body(folder: &mut Folder, path: &str) -> Option<String> {
-        folder.document(path).map(|document| String::from_utf8_lossy(document.body()).into_owned())
+        folder.document(path).ok().map(|document| String::from_utf8_lossy(document.body()).into_owned())
     }
 
     #[test]
@@ -276,9 +314,26 @@ mod tests {
         for round in 0..6 {
             let name = format!("{round}");
             File::create(place.site().join(&name)).unwrap().set_len(FILE_BYTES_MAX).unwrap();
-            assert!(folder.document(&format!("/{name}")).is_some());
+            assert!(folder.document(&format!("/{name}")).is_ok());
         }
         assert_eq!((folder.kept.len(), folder.kept_bytes), (4, KEPT_BYTES_MAX));
         assert!(!folder.kept.keys().any(|file| file.ends_with("0") || file.ends_with("1")), "the oldest have gone");
+        // What connections still send is memory too, though nobody else asks for it.
+        let path = |number: usize| format!("/{}", ["2", "3", "4", "5"][number % 4]);
+        let mut sent: Vec<Document> = (0..4).map(|number| folder.document(&path(number)).unwrap()).collect();
+        let error = loop {
+            let number = 6 + sent.len();
+            File::create(place.site().join(number.to_string())).unwrap().set_len(FILE_BYTES_MAX).unwrap();
+            match folder.document(&format!("/{number}")) {
+                Ok(document) => sent.push(document),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error, HandshakeError::Overloaded);
+        assert_eq!(sent.len() as u64 * FILE_BYTES_MAX, SENT_BYTES_MAX as u64);
+        assert!(folder.document(&path(0)).is_ok(), "that is there");
+        drop(sent);
+        assert!(folder.document("/10").is_ok() && folder.document("/0").is_ok());
+        assert!(folder.kept_bytes <= KEPT_BYTES_MAX);
     }
 }

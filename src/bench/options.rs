@@ -41,7 +41,7 @@ Usage: frameloop bench URL [echo|chat|churn|idle] [flags]
   --json                  the result as one line of JSON
   --help                  this text
 
-URL is such as ws://localhost:9001/. TIME is a number with ms, s or m, such as 500ms. SIZE is
+URL is such as ws://localhost:9001/. TIME is a number with ms, s, m or h, such as 500ms. SIZE is
 a number of bytes, or one with KiB, MiB or GiB. A message of the chat is one delivery. The exit
 status is 0 if all came back as it had to, 2 if not, and 1 if nothing was measured: arguments that
 are wrong, or no connection at all.

@@ -79,6 +79,8 @@ enum Due {
     Forget(Rc<str>),
     /// What was gathered for a client is sent.
     Batch(ConnId),
+    /// The ids of a session's chats are forgotten.
+    Ids(SessionId),
 }
 
 type DueAgenda = Agenda<Due>;
@@ -115,9 +117,9 @@ impl Hub {
         self.clients.held_bytes() + self.lobby.held_bytes()
     }
 
-    /// Bytes of all logs: at most [`Options::memory_limit`].
-    pub fn log_bytes(&self) -> usize {
-        self.history.bytes
+    /// Bytes of all logs and states: at most [`Options::memory_limit`].
+    pub fn kept_bytes(&self) -> usize {
+        self.history.kept_bytes()
     }
 
     // ---- coming and going
@@ -151,9 +153,13 @@ impl Hub {
         self.clients.remove(id);
         self.post.forget(id);
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
-        session.connection = None;
+        // Unless it has another one already, which replaced this.
+        let is_last = session.connection == Some(id);
         let rooms: Vec<Rc<str>> = session.rooms.keys().cloned().collect();
-        if !is_final {
+        if is_last {
+            session.connection = None;
+        }
+        if is_last && !is_final {
             let (now, options) = (out.now(), &self.options);
             let presence_end = self.agenda.add(now + options.presence_grace, Due::Absent(session_id));
             session.absence =
@@ -164,6 +170,9 @@ impl Hub {
                 room.members.remove(id);
             }
             self.end_if_empty(name, out);
+        }
+        if !is_last {
+            return;
         }
         if is_final {
             self.end_session(session_id, out);
@@ -190,6 +199,7 @@ impl Hub {
         self.end_presence(session, out);
         if let Some(session) = self.sessions.remove(&session) {
             self.end_absence(session.absence);
+            session.ids_end.into_iter().for_each(|ticket| self.agenda.cancel(ticket));
         }
         shrink_map(&mut self.sessions);
     }
@@ -200,6 +210,14 @@ impl Hub {
             self.agenda.cancel(presence_end);
             self.waiting.cancel(end);
         }
+    }
+
+    /// Forgets the ids of chats that nobody will send again, also of a session that says nothing more.
+    fn forget_ids(&mut self, session_id: SessionId, out: &impl Outbox) {
+        let window = self.options.repeat_window();
+        let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        let oldest = session.forget_ids(out.now(), window);
+        session.ids_end = oldest.map(|at| self.agenda.add(at + window, Due::Ids(session_id)));
     }
 
     /// Closes the connection of a session, which is told why.
@@ -320,6 +338,7 @@ impl App for Hub {
                 Due::Presence(room) => self.tell_presence(&room, out),
                 Due::Forget(room) => self.forget_room(&room),
                 Due::Batch(id) => self.post.flush_due(id, &mut self.agenda, out),
+                Due::Ids(session) => self.forget_ids(session, out),
             }
         }
     }

@@ -30,13 +30,15 @@ pub struct News {
 }
 
 impl Presence {
-    /// Somebody is there. Whether that is new.
+    /// Somebody is there. Whether that is new, or what it says of itself is.
     pub fn join(&mut self, profile: &Rc<Profile>) -> bool {
-        let is_new = self.present.insert(profile.session, profile.clone()).is_none();
-        if is_new {
-            self.note(true, profile.clone());
+        let before = self.present.insert(profile.session, profile.clone());
+        if before.as_ref().is_some_and(|before| before.info == profile.info) {
+            return false;
         }
-        is_new
+        self.was_shown |= before.is_some(); // it is known as it was
+        self.note(true, profile.clone());
+        true
     }
 
     /// Somebody is there no longer. Whether that is new.
@@ -90,10 +92,14 @@ impl Presence {
 
     /// Whoever comes and goes, or goes and comes, between two messages was not away or there for the readers.
     fn note(&mut self, is_join: bool, profile: Rc<Profile>) {
-        match self.changes.remove(&profile.session) {
-            Some((was_join, _)) if was_join != is_join && !self.was_shown => {}
-            _ => drop(self.changes.insert(profile.session, (is_join, profile))),
+        let before = self.changes.remove(&profile.session);
+        let is_undone = before.as_ref().is_some_and(|(was_join, _)| *was_join != is_join);
+        let is_same = before.is_none_or(|(_, before)| before.info == profile.info);
+        if is_undone && is_same && !self.was_shown {
+            return;
         }
+        self.was_shown |= !is_same; // it is known as it was
+        self.changes.insert(profile.session, (is_join, profile));
     }
 }
 
@@ -130,5 +136,29 @@ mod tests {
         let news = presence.take_news(start + INTERVAL);
         assert_eq!((news.joins[0].session, news.leaves[0].session), (cid.session, ann.session));
         assert_eq!(presence.profiles().map(|profile| profile.session).collect::<Vec<_>>(), [cid.session]);
+    }
+
+    #[test]
+    fn what_somebody_says_of_itself_anew_is_told_as_a_join() {
+        let session = SessionIds::default().next_id().unwrap();
+        let called = |name: &str| Rc::new(Profile { session, user: None, info: Some(name.into()) });
+        let (mut presence, start) = (Presence::default(), Instant::now());
+        let told = |presence: &mut Presence| {
+            let News { joins, leaves } = presence.take_news(start);
+            (joins.iter().map(|who| who.info.as_deref().unwrap().to_owned()).collect::<Vec<_>>().concat(), leaves.len())
+        };
+        presence.join(&called("a"));
+        assert_eq!(told(&mut presence), ("a".to_owned(), 0));
+        assert!(!presence.join(&called("a")) && presence.join(&called("b")));
+        assert_eq!(told(&mut presence), ("b".to_owned(), 0));
+        presence.leave(session);
+        presence.join(&called("c"));
+        assert_eq!(told(&mut presence), ("c".to_owned(), 0), "away and back with another name");
+        for name in ["d", "e"] {
+            presence.leave(session);
+            presence.join(&called(name));
+        }
+        presence.leave(session);
+        assert_eq!(told(&mut presence), (String::new(), 1), "the readers know it as it was");
     }
 }

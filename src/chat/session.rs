@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::agenda::Ticket;
 use super::wire::request::RequestId;
 use crate::server::ConnId;
+use crate::server::shrink::{shrink_map, shrink_queue};
 
 /// The public id of a session: `s_` and 128 random bits, so that nobody can guess another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,6 +139,8 @@ pub struct Session {
     pub rooms: BTreeMap<Rc<str>, Wants>,
     /// Without a connection: what is on the agenda.
     pub absence: Option<Absence>,
+    /// When the oldest id of a chat is forgotten: on the agenda as long as there is one.
+    pub ids_end: Option<Ticket>,
     accepted: Accepted,
 }
 
@@ -186,18 +189,33 @@ impl Session {
             connection: Some(connection),
             rooms: BTreeMap::new(),
             absence: None,
+            ids_end: None,
             accepted: Accepted::default(),
         }
     }
 
-    /// Where the chat with this id went, if it was sent not longer ago than that.
+    /// Where the chat with this id went, if it was sent less than that ago.
     pub fn accepted(&mut self, id: &RequestId, now: Instant, window: Duration) -> Option<&Position> {
+        self.forget_ids(now, window);
+        self.accepted.positions.get(id)
+    }
+
+    /// Forgets the ids of chats that were sent so long ago. Returns when the oldest of the others was.
+    pub fn forget_ids(&mut self, now: Instant, window: Duration) -> Option<Instant> {
         let Accepted { positions, order } = &mut self.accepted;
-        while order.front().is_some_and(|(at, _)| *at + window < now) {
+        while order.front().is_some_and(|(at, _)| *at + window <= now) {
             let Some((_, old)) = order.pop_front() else { break };
             positions.remove(&old);
         }
-        positions.get(id)
+        shrink_map(positions);
+        shrink_queue(order);
+        order.front().map(|(at, _)| *at)
+    }
+
+    /// How many chats are known by their ids.
+    #[cfg(test)]
+    pub(super) fn ids(&self) -> usize {
+        self.accepted.order.len()
     }
 
     /// Remembers a chat, until [`ACCEPTED_MAX`] others came.

@@ -27,7 +27,12 @@ impl RoomState {
 
     /// The length of its JSON. It is known at any time, without writing it.
     pub fn bytes(&self) -> usize {
-        self.root.bytes()
+        self.root.size.bytes()
+    }
+
+    /// What it takes in memory, about.
+    pub fn held_bytes(&self) -> usize {
+        self.root.size.held_bytes()
     }
 
     /// Appends the state, as JSON without whitespace between its members.
@@ -45,25 +50,39 @@ impl RoomState {
 
     /// Changes the state as the patch says, and returns the new version. A refused patch changes nothing.
     ///
-    /// `patch` is JSON that the wire parser has checked. The state may become `bytes_max` long and `depth_max` deep
-    /// (objects and arrays inside each other, itself counted), but never deeper than
-    /// [`JSON_DEPTH_MAX`](super::wire::JSON_DEPTH_MAX).
+    /// `patch` is JSON that the wire parser has checked. Nothing may be deeper than
+    /// [`JSON_DEPTH_MAX`](super::wire::JSON_DEPTH_MAX), whatever the bounds are.
     ///
     /// # Errors
     /// The first rule that the patch breaks.
-    pub fn apply(&mut self, patch: &str, bytes_max: usize, depth_max: usize) -> Result<u64, StateError> {
+    pub fn apply(&mut self, patch: &str, bounds: &Bounds) -> Result<u64, StateError> {
+        let &Bounds { bytes_max, held_bytes_max, depth_max } = bounds;
         // An object of a patch always ends as an object at the same place of the state, even where its members are all
         // null. So the state gets too deep where the patch is too deep, and nowhere else.
         let patch = patch::parse(patch, depth_max)?;
-        let bytes = length(Object::member_bytes_after(Some(&self.root), &patch));
-        if bytes > bytes_max {
+        let size = Object::size_after(Some(&self.root), &patch);
+        if size.bytes() > bytes_max {
             return Err(StateError::TooLarge { bytes_max });
         }
+        if size.held_bytes() > held_bytes_max {
+            return Err(StateError::NoMemory);
+        }
         self.root.merge(patch);
-        debug_assert_eq!(self.bytes(), bytes, "the change was foretold");
+        debug_assert_eq!(self.root.size, size, "the change was foretold");
         self.version += 1;
         Ok(self.version)
     }
+}
+
+/// How large a state may become.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// The length of its JSON.
+    pub bytes_max: usize,
+    /// What it may take in memory: see [`held_bytes`](RoomState::held_bytes).
+    pub held_bytes_max: usize,
+    /// Objects and arrays inside each other, the state itself counted.
+    pub depth_max: usize,
 }
 
 /// Why a patch is refused.
@@ -79,6 +98,8 @@ pub enum StateError {
         /// The most bytes that its JSON may have.
         bytes_max: usize,
     },
+    /// There is no memory for what the state would become.
+    NoMemory,
     /// The state would be nested deeper than this.
     TooDeep {
         /// The most objects and arrays inside each other.
@@ -92,6 +113,7 @@ impl fmt::Display for StateError {
             StateError::NoObject => f.write_str("a patch is a JSON object"),
             StateError::Repeated(name) => write!(f, "the member \"{name}\" stands twice in one object of the patch"),
             StateError::TooLarge { bytes_max } => write!(f, "the state would be longer than {bytes_max} bytes"),
+            StateError::NoMemory => f.write_str("the server has no room for so much state"),
             StateError::TooDeep { depth_max } => write!(f, "the state would be nested more than {depth_max} deep"),
         }
     }
@@ -103,8 +125,39 @@ impl std::error::Error for StateError {}
 #[derive(Debug, Default)]
 struct Object {
     members: Members<Value>,
-    /// The sum over all members, each with its colon and a comma.
+    size: Size,
+}
+
+/// What the members of an object take, those of the objects in them included.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    /// As JSON, each with its colon and a comma.
     member_bytes: usize,
+    /// Their number.
+    members: usize,
+}
+
+impl Size {
+    /// The length of the object: two braces, and no comma after the last member, if there is one.
+    fn bytes(self) -> usize {
+        1 + self.member_bytes.max(1)
+    }
+
+    fn held_bytes(self) -> usize {
+        self.member_bytes + self.members * MEMBER_HELD_BYTES
+    }
+
+    /// With a member of this name and value more.
+    fn add(&mut self, name: &str, value: (usize, usize)) {
+        self.member_bytes += bytes_of_member(name, value.0);
+        self.members += 1 + value.1;
+    }
+
+    /// Without it.
+    fn take(&mut self, name: &str, value: (usize, usize)) {
+        self.member_bytes -= bytes_of_member(name, value.0);
+        self.members -= 1 + value.1;
+    }
 }
 
 #[derive(Debug)]
@@ -115,26 +168,24 @@ enum Value {
 }
 
 impl Object {
-    fn bytes(&self) -> usize {
-        length(self.member_bytes)
-    }
-
-    /// What `member_bytes` of an object, or of one that is yet to be made, will be after this patch.
-    fn member_bytes_after(object: Option<&Object>, patch: &Patch<'_>) -> usize {
-        let mut sum = object.map_or(0, |object| object.member_bytes);
+    /// The size of this object, or of one that is yet to be made, after this patch.
+    fn size_after(object: Option<&Object>, patch: &Patch<'_>) -> Size {
+        let mut size = object.map_or(Size::default(), |object| object.size);
         for (name, change) in patch {
             let old = object.and_then(|object| object.members.get(name));
-            sum -= old.map_or(0, |old| bytes_of_member(name, old.bytes()));
-            sum += match change {
-                Change::Remove => 0,
-                Change::Set(text) => bytes_of_member(name, text.len()),
+            if let Some(old) = old {
+                size.take(name, old.measure());
+            }
+            match change {
+                Change::Remove => {}
+                Change::Set(text) => size.add(name, (text.len(), 0)),
                 Change::Merge(patch) => {
-                    let old = old.and_then(Value::as_object);
-                    bytes_of_member(name, length(Object::member_bytes_after(old, patch)))
+                    let new = Object::size_after(old.and_then(Value::as_object), patch);
+                    size.add(name, (new.bytes(), new.members));
                 }
-            };
+            }
         }
-        sum
+        size
     }
 
     /// RFC 7396 §2, the whole algorithm. It recurses as deep as the patch, which has a bound.
@@ -153,14 +204,14 @@ impl Object {
                     Value::Object(object)
                 }
             };
-            self.member_bytes += bytes_of_member(&name, new.bytes());
+            self.size.add(&name, new.measure());
             self.members.insert(&name, new);
         }
     }
 
     fn take(&mut self, name: &str) -> Option<Value> {
         let value = self.members.remove(name)?;
-        self.member_bytes -= bytes_of_member(name, value.bytes());
+        self.size.take(name, value.measure());
         Some(value)
     }
 
@@ -182,10 +233,11 @@ impl Object {
 }
 
 impl Value {
-    fn bytes(&self) -> usize {
+    /// The length of its JSON, and how many members are in it.
+    fn measure(&self) -> (usize, usize) {
         match self {
-            Value::Text(text) => text.len(),
-            Value::Object(object) => object.bytes(),
+            Value::Text(text) => (text.len(), 0),
+            Value::Object(object) => (object.size.bytes(), object.size.members),
         }
     }
 
@@ -197,14 +249,12 @@ impl Value {
     }
 }
 
-/// The length of an object with this sum of members: two braces, and no comma after the last member, if there is one.
-fn length(member_bytes: usize) -> usize {
-    1 + member_bytes.max(1)
-}
-
 fn bytes_of_member(name: &str, value_bytes: usize) -> usize {
     name.len() + ":".len() + value_bytes + ",".len()
 }
+
+/// What a member takes beside its text, about: its place in a tree that is half full, and two allocations.
+const MEMBER_HELD_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests;

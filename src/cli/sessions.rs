@@ -2,7 +2,7 @@
 
 use frameloop::chat::hub::options::Options;
 
-use super::{parse_connections, parse_size, parse_time};
+use super::{parse_count, parse_size, parse_time};
 
 /// Sets what a flag names. `None` if it is none of these.
 pub(crate) fn set(options: &mut Options, flag: &str, value: &str) -> Option<Result<(), String>> {
@@ -12,10 +12,10 @@ pub(crate) fn set(options: &mut Options, flag: &str, value: &str) -> Option<Resu
         "presence-grace" => parse_time(value).map(|time| *presence_grace = time),
         "hello-timeout" => parse_time(value).map(|time| *hello_timeout = time),
         "batch-interval" => parse_time(value).map(|time| *batch_interval = Some(time)),
-        "rooms-per-session" => parse_connections(value).map(|count| options.rooms_per_session = count),
-        "max-rooms" => parse_connections(value).map(|count| options.rooms_max = count),
+        "rooms-per-session" => parse_count(value, 1).map(|count| options.rooms_per_session = count),
+        "max-rooms" => parse_count(value, 1).map(|count| options.rooms_max = count),
         "state-bytes" => parse_size(value).map(|bytes| options.state_bytes = bytes),
-        "history" => parse_connections(value).map(|count| options.history = count),
+        "history" => parse_count(value, 0).map(|count| options.history = count),
         "history-bytes" => parse_size(value).map(|bytes| options.history_bytes = bytes),
         "memory-limit" => parse_size(value).map(|bytes| options.memory_limit = bytes),
         _ => return None,
@@ -54,7 +54,9 @@ mod tests {
         assert_eq!((options.rooms_per_session, options.rooms_max, options.history), (4, 5, 7));
         assert_eq!((options.state_bytes, options.history_bytes, options.memory_limit), (6144, 8192, 9 << 20));
         assert_eq!(set(&mut options, "listen", "1"), None);
-        assert!(set(&mut options, "history", "-1").unwrap().unwrap_err().contains("'-1'"));
+        assert_eq!((set(&mut options, "history", "0"), options.history), (Some(Ok(())), 0), "no history");
+        assert!(set(&mut options, "history", "-1").unwrap().unwrap_err().contains("'-1' is no number from 0"));
+        assert!(set(&mut options, "max-rooms", "0").unwrap().unwrap_err().contains("'0' is no number from 1"));
     }
 
     #[test]

@@ -147,7 +147,7 @@ pub fn chat(data: &[u8]) {
         // A table keeps at most room for 64, or four times as many as are there.
         let (held, bound) = (hub.held_bytes(), 110 * (64 + 4 * connected));
         assert!(held <= bound, "memory is bounded by who is there: {held} bytes for {connected}");
-        assert!(hub.log_bytes() <= 4 * 1024 * 1024, "and by the log of one room");
+        assert!(hub.kept_bytes() <= 4 * 1024 * 1024, "and by the log of one room");
     }
     for id in members.into_iter().chain(closing) {
         hub.on_close(id, &End::Lost, &mut Post::default());

@@ -26,7 +26,7 @@ use self::model::{Mode, Model};
 use self::words::Words;
 use super::source::Source;
 use crate::chat::Hub;
-use crate::chat::hub::options::{BATCH_MAX, Options};
+use crate::chat::hub::options::{BATCH_MAX, Options, PATCHES_BYTES_MAX};
 use crate::chat::wire::request::{Body, Input, Refusal, Request as WireRequest, parse_plain, parse_session};
 use crate::protocol::{CloseCode, End, Message, Request};
 use crate::server::{App, ConnId, DRAINED_BYTES_MAX};
@@ -292,7 +292,9 @@ impl World {
         let bound = 110 * (64 + 4 * self.desk.lines.len());
         assert!(self.hub.held_bytes() <= bound, "{} bytes for {}", self.hub.held_bytes(), self.desk.lines.len());
         let Options { history_bytes, memory_limit, .. } = self.model.options;
-        assert!(self.hub.log_bytes() <= memory_limit.min(history_bytes.saturating_mul(self.model.rooms.len())));
+        let rooms = self.model.rooms.len();
+        let per_room = history_bytes.saturating_add(2 * PATCHES_BYTES_MAX);
+        assert!(self.hub.kept_bytes() <= memory_limit.min(per_room.saturating_mul(rooms)));
     }
 
     /// Whoever asked knows who is there, a second after the last who came or went.
@@ -323,7 +325,7 @@ impl World {
         ids.iter().for_each(|&id| self.end(id, &End::Lost));
         self.wait(self.model.options.resume_window, false);
         self.check();
-        assert_eq!((self.hub.next_timeout(), self.hub.log_bytes()), (None, 0), "something is left");
+        assert_eq!((self.hub.next_timeout(), self.hub.kept_bytes()), (None, 0), "something is left");
         assert!(self.model.sessions.is_empty() && self.model.rooms.is_empty());
         // There is place for as many rooms as there may be, so none is left; and no session can be resumed.
         let resume = self

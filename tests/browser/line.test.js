@@ -94,8 +94,8 @@ test("a welcome counts the attempts anew; an open socket alone does not", async 
   assert.equal(wait(fake.client), 2000);
 });
 
-const STOP = [1000, 1002, 1003, 1007, 1008, 1009, 4000, 4001, 4002, 4003, 4099];
-const BACK_OFF = [1001, 1005, 1006, 1011, 1012, 1013, 1015, 3000, 4100, 4101, 4102, 4103, 4199, 4300];
+const STOP = [1000, 1002, 1003, 1007, 1008, 4000, 4001, 4002, 4003, 4099];
+const BACK_OFF = [1001, 1005, 1006, 1009, 1011, 1012, 1013, 1015, 3000, 4100, 4101, 4102, 4103, 4199, 4300];
 const AT_ONCE = [4200, 4201, 4299];
 
 for (const code of STOP) {
@@ -432,11 +432,29 @@ test("after a stop, reconnect connects again; after close, nothing does", async 
   assert.equal(fake.sockets.length, 2);
 });
 
+test("close 1009: the largest that was sent is refused, and only the rest is sent again", async (t) => {
+  const fake = await started(t);
+  const small = fake.client.chat("lobby", { msg: "small" });
+  const large = fake.client.chat("lobby", { msg: "x".repeat(1000) });
+  await settle();
+  const unsent = fake.client.chat("lobby", { msg: "y".repeat(2000) });
+  fake.socket.ends(1009, "message_too_large");
+  await assert.rejects(large, { name: "FrameloopError", code: "message_too_large" });
+  await fake.tick(2000);
+  await open(fake);
+  const again = fake.socket.of("chat").map(({ msg }) => msg.length);
+  assert.deepEqual(again, [5, 2000]);
+  fake.client.on("error", () => {});
+  fake.client.close();
+  await assert.rejects(small, { code: "closed" });
+  await assert.rejects(unsent, { code: "closed" });
+});
+
 test("a stop refuses what waits", async (t) => {
   const fake = await started(t);
   const errors = record(fake.client, "error");
   const chat = fake.client.chat("lobby", { msg: "x" });
-  fake.socket.ends(1009, "message_too_large");
+  fake.socket.ends(1008, "policy");
   await assert.rejects(chat, { name: "FrameloopError", code: "stopped" });
   assert.deepEqual(errors.map((error) => error.code), ["stopped"], "who ignores the promise hears of it too");
 });

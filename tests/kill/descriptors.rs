@@ -45,7 +45,7 @@ fn a_minute_without_a_free_descriptor_disturbs_nobody_who_is_there_and_costs_not
     assert!(rounds >= 10, "{rounds} rounds in {minute:?}");
     assert!(used < minute / 20, "{used:?} of processor time in {minute:?}");
     assert!(descriptors(&server) <= descriptors_before);
-    check_memory(memory_before, memory(&server));
+    check_memory(&server, memory_before);
 
     // Somebody goes, and somebody else gets in.
     for _ in 0..5 {
@@ -55,7 +55,7 @@ fn a_minute_without_a_free_descriptor_disturbs_nobody_who_is_there_and_costs_not
         taken.push(raw);
     }
     check_all(&mut taken);
-    check_memory(memory_before, memory(&server));
+    check_memory(&server, memory_before);
     drop(taken);
     server.stop();
 }

@@ -52,7 +52,7 @@ impl Hub {
             let no = No::invalid("rooms", format!("the member \"rooms\" has more than {rooms_max} rooms"));
             return self.refuse(id, request_id, None, &no, out);
         }
-        let resumed = hello.resume.as_ref().and_then(|resume| self.resume(id, resume, out));
+        let resumed = hello.resume.as_ref().and_then(|resume| self.resume(id, resume, hello.info, out));
         let is_resumed = resumed.is_some();
         let Some(session) = resumed.or_else(|| self.begin_session(id, &hello, out)) else { return };
         self.leave_plain(id, out);
@@ -81,17 +81,26 @@ impl Hub {
     }
 
     /// The session that a client goes on with, if it is its own. A connection that it still has is replaced.
-    fn resume(&mut self, id: ConnId, resume: &Resume<'_>, out: &mut impl Outbox) -> Option<SessionId> {
+    /// What it says of itself now takes the place of what it said before.
+    fn resume(
+        &mut self,
+        id: ConnId,
+        resume: &Resume<'_>,
+        info: Option<&str>,
+        out: &mut impl Outbox,
+    ) -> Option<SessionId> {
         let known = SessionId::parse(&resume.session).and_then(|known| self.sessions.get_mut(&known));
         let session = known.filter(|session| session.token.is(&resume.token))?;
         let session_id = session.profile.session;
-        if let Some(twin) = session.connection {
+        if info.is_some() && info != session.profile.info.as_deref() {
+            let user = session.profile.user.clone();
+            session.profile = Rc::new(Profile { session: session_id, user, info: info.map(Into::into) });
+        }
+        let (twin, absence) = (session.connection.replace(id), session.absence.take());
+        self.end_absence(absence);
+        if let Some(twin) = twin {
             self.dismiss(twin, CloseCode::REPLACED, "replaced", None, out);
         }
-        let session = self.sessions.get_mut(&session_id)?;
-        session.connection = Some(id);
-        let absence = session.absence.take();
-        self.end_absence(absence);
         Some(session_id)
     }
 
@@ -207,7 +216,10 @@ impl Hub {
         if session.rooms.len() >= rooms_max && !session.rooms.contains_key(room) {
             return Err(No::new(ErrorCode::RoomLimit, format!("a session is in at most {rooms_max} rooms")));
         }
-        let name = self.open_room(room).map_err(|code| No::new(code, "there is no room for another room"))?;
+        let name = self.open_room(room).map_err(|code| match code {
+            ErrorCode::RoomLimit => No::new(code, format!("the server has at most {} rooms", self.options.rooms_max)),
+            _ => No::new(code, "the server has no random numbers for a new room"),
+        })?;
         let session = self.sessions.get_mut(&session_id).ok_or_else(No::internal)?;
         session.rooms.insert(name.clone(), Wants { presence: options.presence, state: options.state });
         let (Some(room), Some(Client::Session(link))) = (self.rooms.get_mut(&name), self.clients.get_mut(id)) else {

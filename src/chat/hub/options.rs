@@ -23,7 +23,8 @@ pub struct Options {
     pub history: usize,
     /// Bytes of a room's log (default 4 MiB). The oldest chats go first.
     pub history_bytes: usize,
-    /// Bytes of all logs (default 1 GiB). The oldest chats go first, whatever their room.
+    /// Bytes of what all rooms keep (default 1 GiB). The oldest chats go first, whatever their room; of the states, which
+    /// may take half of it, none grows beyond that: `busy`.
     pub memory_limit: usize,
     /// How long messages to a session are gathered to one array (default: not at all).
     pub batch_interval: Option<Duration>,
@@ -62,6 +63,16 @@ impl Options {
     /// then come back at the end of the resume window: what it sends again is still not said twice.
     pub fn repeat_window(&self) -> Duration {
         self.resume_window + self.ping_interval * (u32::from(self.ping_misses) + 1)
+    }
+
+    /// Bytes in memory of all states.
+    pub(super) fn all_states_bytes_max(&self) -> usize {
+        self.memory_limit / 2
+    }
+
+    /// Bytes of the patches that are kept in all rooms.
+    pub(super) fn patch_bytes_max(&self) -> usize {
+        self.memory_limit / 4
     }
 }
 

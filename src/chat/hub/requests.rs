@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::options::{PATCHES_BYTES_MAX, PATCHES_MAX, SIGNAL_QUEUE_BYTES_MAX, STATE_DEPTH_MAX};
-use super::rooms::Speaker;
-use super::{Client, Hub};
+use super::rooms::{History, Speaker};
+use super::{Client, Due, Hub};
 use crate::chat::session::{Epoch, Position, SessionId};
-use crate::chat::state::StateError;
+use crate::chat::state::{Bounds, StateError};
 use crate::chat::wire::ErrorCode;
 use crate::chat::wire::reply::{self, Ack, Reply as _};
 use crate::chat::wire::request::{Body, Chat, Request, RequestId};
@@ -177,8 +177,10 @@ impl Hub {
         let position = self.publish(&room, speaker, &own_members, &plain, out);
         if let (Some(request_id), Some(position)) = (request_id, position) {
             let (epoch, seq) = (position.epoch, position.seq);
-            if let Some(session) = self.sessions.get_mut(&session) {
-                session.note_accepted(request_id.clone(), position, now);
+            if let Some(sender) = self.sessions.get_mut(&session) {
+                sender.note_accepted(request_id.clone(), position, now);
+                let end = || self.agenda.add(now + window, Due::Ids(session));
+                sender.ids_end.get_or_insert_with(end);
             }
             self.tell_accepted(id, request_id, (&room, epoch, seq), false, out);
         }
@@ -245,8 +247,12 @@ impl Hub {
         for member in room.members.iter().filter(|member| member.wants_state && member.connection != id) {
             self.post.send_shared(member.connection, &frame, &mut self.agenda, out);
         }
+        let History { patch_bytes, .. } = &mut self.history;
+        *patch_bytes -= room.patches.bytes();
         room.patches.push(frame);
-        room.patches.trim(PATCHES_MAX, PATCHES_BYTES_MAX);
+        room.patches.trim(PATCHES_MAX, PATCHES_BYTES_MAX.min(self.options.patch_bytes_max() - *patch_bytes));
+        *patch_bytes += room.patches.bytes();
+        self.bound_history();
         if let Some(request_id) = request_id {
             self.tell(id, &Ack { room: Some(&name), version: Some(version), ..Ack::new(request_id) }, out);
         }
@@ -261,12 +267,18 @@ impl Hub {
             return Err(No { version: Some(version), ..No::new(ErrorCode::VersionConflict, message) });
         }
         let bytes_max = self.options.state_bytes;
-        room.state.apply(patch, bytes_max, STATE_DEPTH_MAX).map_err(|error| {
+        let History { state_bytes, .. } = &mut self.history;
+        let others = *state_bytes - room.state.held_bytes();
+        let held_bytes_max = self.options.all_states_bytes_max() - others;
+        let result = room.state.apply(patch, &Bounds { bytes_max, held_bytes_max, depth_max: STATE_DEPTH_MAX });
+        *state_bytes = others + room.state.held_bytes();
+        result.map_err(|error| {
             let message = error.to_string();
             match error {
                 StateError::TooLarge { .. } => {
                     No { limit: Some(bytes_max as u64), ..No::new(ErrorCode::StateTooLarge, message) }
                 }
+                StateError::NoMemory => No::new(ErrorCode::Busy, message),
                 StateError::TooDeep { .. } => {
                     No { limit: Some(STATE_DEPTH_MAX as u64), ..No::new(ErrorCode::StateTooLarge, message) }
                 }

@@ -14,13 +14,25 @@ use crate::protocol::SharedFrame;
 use crate::server::shrink::{shrink_map, shrink_queue};
 use crate::server::{ConnId, Outbox};
 
-/// The order in which the chats of all rooms were said, and the bytes of all logs.
+/// The order in which the chats of all rooms were said, and the bytes of what all rooms keep.
 #[derive(Debug, Default)]
 pub(super) struct History {
     order: VecDeque<(Rc<str>, Epoch, u64)>,
     /// So many in the order are of chats that their rooms have dropped.
     stale: usize,
+    /// Of the logs.
     pub(super) bytes: usize,
+    /// Of the states.
+    pub(super) state_bytes: usize,
+    /// Of the patches that led to them.
+    pub(super) patch_bytes: usize,
+}
+
+impl History {
+    /// All of it.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.bytes + self.state_bytes + self.patch_bytes
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +97,8 @@ impl Hub {
     pub(super) fn forget_room(&mut self, name: &str) {
         if let Some(room) = self.rooms.remove(name) {
             self.history.bytes -= room.log.bytes();
+            self.history.state_bytes -= room.state.held_bytes();
+            self.history.patch_bytes -= room.patches.bytes();
             self.history.stale += (room.log.next() - room.log.first()) as usize;
             if let Some(ticket) = room.presence.ticket {
                 self.agenda.cancel(ticket);
@@ -133,10 +147,11 @@ impl Hub {
         Some(position)
     }
 
-    /// The oldest chats of all go when all logs together are too large.
-    fn bound_history(&mut self) {
-        let History { order, stale, bytes } = &mut self.history;
-        while *bytes > self.options.memory_limit
+    /// The oldest chats of all go when all that is kept is too large.
+    pub(super) fn bound_history(&mut self) {
+        let History { order, stale, bytes, state_bytes, patch_bytes } = &mut self.history;
+        let bytes_max = self.options.memory_limit - *state_bytes - *patch_bytes;
+        while *bytes > bytes_max
             && let Some((name, epoch, seq)) = order.pop_front()
         {
             if let Some(room) = self.rooms.get_mut(&name).filter(|room| room.epoch == epoch && room.log.first() == seq)

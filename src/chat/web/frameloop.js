@@ -16,7 +16,7 @@
  *     client.close();
  *
  * A lost line comes back by itself and misses nothing, or says what is missing (`gap`). `Line` keeps one connection
- * alive, `Outbox` holds what has no ack yet, `Room` is what the application sees. Members with `_` are for this file.
+ * alive, `Outbox` holds what has no ack yet, `Room` is what the application sees.
  */
 
 /**
@@ -137,7 +137,6 @@ function diffAt(path, before, after) {
   return patch.size === 0 && isObject(before) ? undefined : Object.fromEntries(patch);
 }
 
-/** Who listens to what. */
 class Listeners {
   /** @type {Map<string, Set<(...values: any[]) => void>>} */
   #listeners = new Map();
@@ -170,9 +169,7 @@ class Listeners {
   }
 }
 
-/**
- * One connection, and always the next one: back-off, close codes, silence.
- */
+/** One connection, and always the next one: back-off, close codes, silence. */
 class Line {
   /** @type {Status} */
   status = { state: "connecting", attempt: 0 };
@@ -185,7 +182,7 @@ class Line {
   #current;
   /** @type {any} */
   #timer;
-  /** The server's `disconnect`: why it will close, and when to come back. @type {Message | undefined} */
+  /** The server's `disconnect`. @type {Message | undefined} */
   farewell;
   #heard = false;
   /** @type {unknown[]} */
@@ -199,7 +196,7 @@ class Line {
   /**
    * @param {Settings} options
    * @param {{ status: () => void, opened: (token?: string) => void, message: (message: Message) => void,
-   *   lost: () => void, stopped: () => void, error: (error: FrameloopError) => void }} hooks
+   *   lost: () => void, stopped: () => void, tooLarge: () => void, error: (error: FrameloopError) => void }} hooks
    */
   constructor(options, hooks) {
     this.#options = options;
@@ -340,6 +337,7 @@ class Line {
   /** Does what the close code says. @param {number} closeCode @param {string} closeReason */
   #lost(closeCode, closeReason) {
     const { code = closeCode, reason = closeReason, reconnect, after_ms } = this.farewell ?? {};
+    if (code === 1009) this.#hooks.tooLarge();
     this.#drop();
     const next = reconnect === false ? "stop" : afterClose(code);
     if (next === "stop") return this.stop(code, reason);
@@ -399,10 +397,10 @@ class Line {
  *   answered: Promise<any>, resolve: (answer: any) => void, reject: (error: Error) => void }} Request
  */
 
-/** What has no ack yet, in order: nothing is lost with a connection, and what is sent again keeps its id. */
+/** What has no ack yet: nothing is lost with a connection, and what is sent again keeps its id. */
 class Outbox {
   limits = { message_bytes: 1_048_576, batch: 100 };
-  /** @type {Map<string, Request>} in order */
+  /** @type {Map<string, Request>} */
   #requests = new Map();
   #prefix = Math.random().toString(36).slice(2, 12);
   #count = 0;
@@ -472,6 +470,12 @@ class Outbox {
     for (const id of [...this.#requests.keys()]) this.refuse(id, new FrameloopError(code, message));
   }
 
+  /** The server takes no message so long. */
+  refuseLargest() {
+    const [largest] = this.filter((request) => request.sent).sort((one, other) => other.bytes - one.bytes);
+    if (largest) this.refuse(largest.id, new FrameloopError("message_too_large"));
+  }
+
   /** @param {(request: Request) => boolean} which @returns {Request[]} */
   filter(which) {
     return [...this.#requests.values()].filter(which);
@@ -483,7 +487,6 @@ class Outbox {
     if (!this.#hooks.isOpen()) return;
     const ready = this.filter((request) => !request.sent && !request.room?._holds(request));
     for (const batch of batches(ready, this.limits)) {
-      // The server would close the connection.
       if (batch[0].bytes > this.limits.message_bytes) {
         this.refuse(batch[0].id, new FrameloopError("message_too_large"));
         continue;
@@ -941,6 +944,7 @@ class Client extends Listeners {
       message: (message) => this.#receive(message),
       lost: () => this.#lost(),
       stopped: () => this._outbox.end("stopped", `stopped: ${this.status.reason}`),
+      tooLarge: () => this._outbox.refuseLargest(),
       error: (error) => this._emit("error", error),
     });
     this._outbox = new Outbox(options, {
@@ -997,7 +1001,7 @@ class Client extends Listeners {
     this.#token = token;
   }
 
-  /** Measures the latency: see the status. */
+  /** Measures the latency. */
   ping() {
     this.#line.ping();
   }
@@ -1116,7 +1120,7 @@ class Client extends Listeners {
   }
 }
 
-/** The ranges carry the meaning, also of new codes. @param {number} code @returns {"stop" | "wait" | "return"} */
+/** The ranges carry the meaning. @param {number} code @returns {"stop" | "wait" | "return"} */
 function afterClose(code) {
   if (STOPS.has(code) || (code >= 4000 && code < 4100)) return "stop";
   return code >= 4200 && code < 4300 ? "return" : "wait";
@@ -1170,8 +1174,8 @@ function quiet(promise) {
   return result;
 }
 
-// Close codes below 4000 after which a new attempt would end in the same way.
-const STOPS = new Set([1000, 1002, 1003, 1007, 1008, 1009]);
+// Below 4000: a new attempt would end in the same way.
+const STOPS = new Set([1000, 1002, 1003, 1007, 1008]);
 
 const DEFAULTS = {
   buffer: 1000,

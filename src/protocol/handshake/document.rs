@@ -102,6 +102,11 @@ impl Document {
         self.body.as_bytes()
     }
 
+    /// Whether somebody else holds the same content, such as a connection that has not sent all of it.
+    pub fn is_shared(&self) -> bool {
+        self.body.holders() > 1
+    }
+
     /// The body as the send queue takes it.
     pub(in crate::protocol) fn shared_body(&self) -> &SharedFrame {
         &self.body
@@ -164,6 +169,9 @@ mod tests {
         let expected = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/plain\r\n\
              X-Content-Type-Options: nosniff\r\nA: b\r\nContent-Length: 5\r\n\r\n";
         assert_eq!((head.as_str(), document.body(), document.status()), (expected, &b"hello"[..], "200"));
+        assert!(!document.is_shared());
+        let other = document.clone();
+        assert!(document.is_shared() && other.is_shared());
         let moved = String::from_utf8(Document::moved_to("/a/").encode_head()).unwrap();
         assert!(moved.starts_with("HTTP/1.1 301 ") && moved.contains("\r\nLocation: /a/\r\nContent-Length: 0\r\n\r\n"));
     }

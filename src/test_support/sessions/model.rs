@@ -30,6 +30,10 @@ impl Room {
         self.patches.len() as u64
     }
 
+    fn state(&self) -> &Value {
+        self.states.last().expect("there is always one")
+    }
+
     /// Whether a chat is of this session.
     pub(super) fn is_own(&self, seq: u64, session: &str) -> bool {
         self.chats[seq as usize - 1].0 == session
@@ -169,12 +173,12 @@ impl Model {
     /// A session has a connection again. Returns the one that it still had.
     pub(super) fn resume(&mut self, name: &str, id: ConnId) -> Option<ConnId> {
         let twin = self.sessions[name].line;
-        if let Some(twin) = twin {
-            self.depart(twin, false, Mode::Closed(4003));
-        }
         self.waiting.retain(|waiting| waiting != name);
         let session = self.sessions.get_mut(name).expect("it was there");
         (session.line, session.lost_at) = (Some(id), None);
+        if let Some(twin) = twin {
+            self.depart(twin, false, Mode::Closed(4003));
+        }
         twin
     }
 
@@ -259,7 +263,7 @@ impl Model {
     pub(super) fn accepted(&mut self, session: &str, id: &str) -> Option<(String, String, u64)> {
         let (now, window) = (self.now, self.options.repeat_window());
         let accepted = &mut self.sessions.get_mut(session)?.accepted;
-        accepted.retain(|(_, _, at)| now <= *at + window);
+        accepted.retain(|(_, _, at)| now < *at + window);
         accepted.iter().find(|(other, ..)| other == id).map(|(_, position, _)| position.clone())
     }
 
@@ -282,14 +286,19 @@ impl Model {
     ) -> Result<u64, &'static str> {
         let session = self.lines[&from].session.clone();
         let bytes_max = self.options.state_bytes;
+        let others: usize =
+            self.rooms.iter().filter(|(other, _)| *other != name).map(|(_, room)| held(room.state())).sum();
         let room = self.rooms.get_mut(name).expect("a room that somebody is in");
         if base.is_some_and(|base| base != room.version()) {
             return Err("version_conflict");
         }
-        let mut state = room.states.last().expect("there is always one").clone();
+        let mut state = room.state().clone();
         merge(&mut state, &serde_json::from_str(patch).expect("a patch is JSON"));
         if state.to_string().len() > bytes_max {
             return Err("state_too_large");
+        }
+        if others + held(&state) > self.options.memory_limit / 2 {
+            return Err("busy");
         }
         let version = room.version() + 1;
         let text = format!(
@@ -300,6 +309,15 @@ impl Model {
         room.patches.push((session, text));
         Ok(version)
     }
+}
+
+/// What a state takes in memory, about: its text without the braces and with a comma, and 200 bytes for each member.
+fn held(state: &Value) -> usize {
+    fn members(value: &Value) -> usize {
+        value.as_object().map_or(0, |object| object.values().map(|value| 1 + members(value)).sum())
+    }
+    let text = state.to_string().len();
+    if text == 2 { 0 } else { text - 1 + 200 * members(state) }
 }
 
 /// RFC 7396 §2, as it stands there.

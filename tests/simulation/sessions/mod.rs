@@ -246,7 +246,7 @@ impl Run {
         assert!(world.live.iter().all(|&index| world.sockets[index].is_dropped()), "a peer is left");
         assert_eq!(world.poll_timeout, None, "a timer is left, or something to do");
         let hub = &self.server.app().hub;
-        assert_eq!((hub.next_timeout(), hub.log_bytes(), hub.lobby().len()), (None, 0, 0), "something is left");
+        assert_eq!((hub.next_timeout(), hub.kept_bytes(), hub.lobby().len()), (None, 0, 0), "something is left");
         let more = self.held.bytes - self.new_bytes;
         assert!(more <= EMPTY_BYTES, "{more} bytes are left of {} people", self.people.len());
     }

@@ -109,9 +109,9 @@ fn a_room_keeps_so_many_chats_and_so_many_bytes() {
     assert_eq!(first(&bench, "a"), 5);
     bench.chat(&ann, "a", &"x".repeat(2500));
     bench.chat(&ann, "a", &"y".repeat(2500));
-    assert_eq!((first(&bench, "a"), bench.hub.log_bytes()), (11, bench.hub.rooms["a"].log.bytes()));
+    assert_eq!((first(&bench, "a"), bench.hub.kept_bytes()), (11, bench.hub.rooms["a"].log.bytes()));
     bench.chat(&ann, "a", &"z".repeat(5000));
-    assert_eq!((first(&bench, "a"), bench.hub.log_bytes()), (13, 0));
+    assert_eq!((first(&bench, "a"), bench.hub.kept_bytes()), (13, 0));
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn all_rooms_together_keep_so_many_bytes_and_the_oldest_chats_go_first() {
         let room = ["a", "b", "c", "c"][n % 4];
         bench.chat(&ann, room, &format!("{n}{}", "x".repeat(500)));
         let sum: usize = bench.hub.rooms.values().map(|room| room.log.bytes()).sum();
-        assert!(bench.hub.log_bytes() == sum && sum <= 10_000);
+        assert!(bench.hub.kept_bytes() == sum && sum <= 10_000);
     }
     let kept = |room: &str| bench.hub.rooms[room].log.next() - first(&bench, room);
     let (a, b, c) = (kept("a"), kept("b"), kept("c"));
@@ -147,7 +147,7 @@ fn a_forgotten_room_gives_its_bytes_back() {
     let mut bench = Bench::new();
     let ann = bench.client(json!({"a": {}}));
     bench.chat(&ann, "a", "x");
-    assert!(bench.hub.log_bytes() > 0);
+    assert!(bench.hub.kept_bytes() > 0);
     bench.end(ann.id, End::ClosedByPeer(Some(CloseCode::NORMAL)));
     bench.wait(seconds(61));
     assert!(bench.is_empty());
@@ -188,6 +188,17 @@ fn of_too_many_sessions_that_wait_the_one_that_has_waited_longest_ends() {
 }
 
 #[test]
+fn a_twin_that_is_replaced_takes_nobodys_place_among_those_who_wait() {
+    let mut bench = Bench::with(Options { waiting_max: 1, ..Options::default() });
+    let (ann, bob) = (bench.client(json!({"a": {}})), bench.client(json!({"a": {}})));
+    bench.lose(bob.id);
+    assert_eq!(bench.resume(&ann, json!({})).welcome["resumed"], true);
+    assert_eq!(bench.closed(ann.id), Some((4003, "replaced")));
+    bench.end(ann.id, End::ClosedByUs(CloseCode::REPLACED));
+    assert_eq!(bench.resume(&bob, json!({})).welcome["resumed"], true);
+}
+
+#[test]
 fn an_id_counts_as_repeated_until_its_client_must_be_back_and_no_longer() {
     // A dead line is noticed after four intervals, and then the window begins.
     let times =
@@ -196,8 +207,64 @@ fn an_id_counts_as_repeated_until_its_client_must_be_back_and_no_longer() {
     let ann = bench.client(json!({"a": {}}));
     let chat = json!({"type": "chat", "id": 1, "room": "a"});
     assert_has(&bench.ask(&ann, chat.clone()), &json!({"seq": 1, "duplicate": null}));
-    bench.wait(millis(500));
+    bench.wait(millis(499));
     assert_has(&bench.ask(&ann, chat.clone()), &json!({"seq": 1, "duplicate": true}));
     bench.wait(millis(1));
     assert_has(&bench.ask(&ann, chat), &json!({"seq": 2, "duplicate": null}));
+}
+
+#[test]
+fn the_ids_of_a_session_that_says_nothing_more_are_forgotten_too() {
+    let mut bench = Bench::new();
+    let ann = bench.client(json!({"a": {}}));
+    for n in 0..100 {
+        bench.ask(&ann, json!({"type": "chat", "id": n, "room": "a"}));
+        bench.wait(millis(10));
+    }
+    let session = SessionId::parse(&ann.session).unwrap();
+    let ids = |bench: &Bench| bench.hub.sessions[&session].ids();
+    assert_eq!(ids(&bench), 100);
+    let window = Options::default().repeat_window();
+    bench.wait(window - millis(600));
+    assert!((40..=61).contains(&ids(&bench)), "{}", ids(&bench));
+    bench.wait(millis(600));
+    assert_eq!((ids(&bench), bench.hub.next_timeout()), (0, None));
+    // A session that ends takes its part of the agenda with it.
+    bench.ask(&ann, json!({"type": "chat", "id": "a", "room": "a"}));
+    assert!(bench.hub.next_timeout().is_some());
+    bench.end(ann.id, End::ClosedByPeer(Some(CloseCode::NORMAL)));
+    bench.wait(seconds(61));
+    assert_eq!(bench.hub.next_timeout(), None);
+}
+
+#[test]
+fn all_states_together_take_half_of_the_memory_and_the_chats_the_rest() {
+    let mut bench = Bench::with(Options { memory_limit: 20_000, ..Options::default() });
+    let (ann, bob) = (bench.client(json!({"a": {}, "b": {}})), bench.client(json!({"a": {"state": true}})));
+    for n in 0..40 {
+        bench.chat(&ann, "b", &format!("{n}{}", "x".repeat(500)));
+    }
+    let long = "x".repeat(3000);
+    let patch = |bench: &mut Bench, room: &str, patch: Value| {
+        bench.ask(&ann, json!({"type": "patch", "id": 1, "room": room, "patch": patch}))
+    };
+    for (room, name) in [("a", "x"), ("b", "x"), ("a", "y")] {
+        assert_has(&patch(&mut bench, room, json!({ name: long })), &json!({"type": "ack"}));
+        assert!(bench.hub.kept_bytes() <= 20_000);
+    }
+    let error = patch(&mut bench, "b", json!({ "y": long }));
+    assert_has(&error, &json!({"type": "error", "code": "busy", "room": "b"}));
+    assert_has(&patch(&mut bench, "b", json!({"x": null})), &json!({"type": "ack"}));
+    assert_has(&patch(&mut bench, "b", json!({ "z": long })), &json!({"type": "ack"}));
+    let Options { memory_limit, .. } = bench.hub.options;
+    assert!(bench.hub.history.patch_bytes <= memory_limit / 4 && bench.hub.kept_bytes() <= memory_limit);
+    assert!(first(&bench, "b") > 10 && bench.hub.rooms["b"].log.bytes() > 4000, "chats have what is left");
+    // Who is there gets each patch, kept or not.
+    let versions: Vec<Value> = bench.take(bob.id).iter().map(|patch| patch["version"].clone()).collect();
+    assert_eq!(versions, [json!(1), json!(2)]);
+    for client in [&ann, &bob] {
+        bench.end(client.id, End::ClosedByPeer(Some(CloseCode::NORMAL)));
+    }
+    bench.wait(seconds(61));
+    assert_eq!(bench.hub.kept_bytes(), 0);
 }

@@ -119,3 +119,26 @@ fn above_500_presence_is_a_count_of_all() {
     let ack = bench.ask(&more, json!({"type": "join", "id": 1, "room": "a", "presence": true}));
     assert_has(&ack, &json!({"count": 501, "members": null}));
 }
+
+#[test]
+fn who_comes_back_with_another_info_is_told_with_it() {
+    let mut bench = Bench::new();
+    let watcher = watcher(&mut bench);
+    let id = bench.announced();
+    let ann = bench.hello(id, json!({"rooms": {"a": {}}, "info": {"name": "Ann"}}));
+    bench.wait(seconds(5));
+    let told = |name: &str| json!([{"session": ann.session, "info": {"name": name}}]);
+    assert_eq!(bench.one(watcher.id)["joins"], told("Ann"));
+    bench.lose(ann.id);
+    let ann = bench.resume(&ann, json!({"info": {"name": "Ann"}}));
+    bench.wait(seconds(5));
+    assert!(bench.take(watcher.id).is_empty(), "as before");
+    let ann = bench.resume(&ann, json!({"info": {"name": "Anna"}}));
+    bench.wait(seconds(5));
+    assert_eq!(bench.one(watcher.id)["joins"], told("Anna"));
+    bench.resume(&ann, json!({}));
+    bench.wait(seconds(5));
+    assert!(bench.take(watcher.id).is_empty(), "a hello without info says nothing new");
+    let bob = bench.client(json!({"a": {"presence": true}}));
+    assert!(bob.welcome["rooms"]["a"]["members"].as_array().unwrap().contains(&told("Anna")[0]));
+}

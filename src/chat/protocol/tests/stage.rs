@@ -256,6 +256,7 @@ fn options(flags: &str) -> Options {
             ["--history", value] => options.history = number(value),
             ["--rooms-per-session", value] => options.rooms_per_session = number(value),
             ["--state-bytes", value] => options.state_bytes = number(value),
+            ["--memory-limit", value] => options.memory_limit = number(value),
             ["--batch-interval", value] => options.batch_interval = Some(duration(value)),
             _ => panic!("what is {pair:?}?"),
         }

@@ -63,7 +63,11 @@ fn resume_of<'t>(members: &Members<'t>) -> Result<Resume<'t>, WireError> {
 fn rooms_of<'t>(rooms: &Members<'t>) -> Result<Vec<(Cow<'t, str>, JoinOptions<'t>)>, Refusal> {
     let room = |(name, value): (&Cow<'t, str>, &'t str)| {
         check_room(name, "rooms")?;
-        let options = object_in(value, "rooms").and_then(|members| options(&members));
+        let is_object = value.starts_with('{');
+        let options = match is_object {
+            true => object_in(value, "rooms").and_then(|members| options(&members)),
+            false => Err(WireError::invalid_message("what is asked of a room must be an object", Some("rooms"))),
+        };
         Ok((name.clone(), options.map_err(|error| Refusal::about(name, error))?))
     };
     rooms.iter().map(room).collect()

@@ -40,7 +40,7 @@ impl World {
         let mut chance = Chance(seed);
         let batch_interval = chance.one_in(2).then_some(millis(20));
         let history = 3 + chance.below(30);
-        let memory_limit = if chance.one_in(3) { 4000 } else { 1_000_000 };
+        let memory_limit = if chance.one_in(3) { 16_000 } else { 1_000_000 }; // half of it holds all states
         let bench = Bench::with(Options { batch_interval, history, memory_limit, ..Options::default() });
         let rooms = ROOMS.map(|name| (name, Room::default())).into();
         World { bench, chance, rooms, people: Vec::new(), plain: Vec::new(), said: 0 }
@@ -282,7 +282,7 @@ impl World {
     fn say_again(&mut self, index: usize) {
         let person = &self.people[index];
         let Some((chat, seq, said_at)) = person.last_chat.clone() else { return };
-        let is_known = self.bench.out.now <= said_at + Options::default().repeat_window();
+        let is_known = self.bench.out.now < said_at + Options::default().repeat_window();
         if !is_known || !person.views.contains_key(chat["room"].as_str().unwrap()) {
             return;
         }
