@@ -236,12 +236,17 @@ impl Model {
         if let Some(resume) = known {
             assert_eq!((&*name, &*token), (&*resume.session, &*resume.token), "{welcome}");
             self.resume(&name, from);
+            if let Some(info) = hello.info {
+                self.sessions.get_mut(&name).expect("it goes on").info = Some(info.to_owned());
+                self.stirred_at = self.now;
+            }
         } else {
             assert!(before == Mode::Waiting || name == plain, "it keeps the id by which others know it");
             assert!(self.known.iter().all(|(old, secret)| *old != name && *secret != token), "ids are new");
             self.known.push((name.clone(), token.clone()));
             let (rooms, accepted) = (BTreeMap::new(), VecDeque::new());
-            self.sessions.insert(name.clone(), Session { token, rooms, line: Some(from), lost_at: None, accepted });
+            let (info, line) = (hello.info.map(str::to_owned), Some(from));
+            self.sessions.insert(name.clone(), Session { token, info, rooms, line, lost_at: None, accepted });
         }
         self.touch(LOBBY);
         (name, known.is_some())

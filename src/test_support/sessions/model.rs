@@ -11,6 +11,9 @@ use crate::chat::session::ACCEPTED_MAX;
 use crate::chat::wire::request::LOBBY;
 use crate::server::ConnId;
 
+/// Sessions with their `info`.
+pub(super) type People = BTreeMap<String, Option<String>>;
+
 /// A room since it was made.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -43,6 +46,8 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) token: String,
+    /// What it says of itself, as JSON.
+    pub(super) info: Option<String>,
     /// With what it wants: presence, state.
     pub(super) rooms: BTreeMap<String, (bool, bool)>,
     pub(super) line: Option<ConnId>,
@@ -229,14 +234,14 @@ impl Model {
             && (!is_new || self.rooms.len() < self.options.rooms_max)
     }
 
-    /// The sessions that are present in a room, but for one.
-    pub(super) fn present(&self, name: &str, own: &str) -> BTreeSet<String> {
+    /// The sessions that are present in a room, but for one, with what they say of themselves.
+    pub(super) fn present(&self, name: &str, own: &str) -> People {
         let is_present = |session: &Session| {
             let is_there = session.lost_at.is_none_or(|at| self.now < at + self.options.presence_grace);
             is_there && session.rooms.contains_key(name)
         };
         let others = self.sessions.iter().filter(|(id, session)| *id != own && is_present(session));
-        others.map(|(id, _)| id.clone()).collect()
+        others.map(|(id, session)| (id.clone(), session.info.clone())).collect()
     }
 
     // ---- what is said

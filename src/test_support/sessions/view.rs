@@ -1,10 +1,8 @@
 //! What one client knows of one room, and whether what it is sent goes on from there.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
-use super::model::{Model, Room};
+use super::model::{Model, People, Room};
 use crate::chat::wire::request::JoinOptions;
 
 /// Numbers that come in order.
@@ -43,7 +41,7 @@ pub(super) struct View {
     is_reset: bool,
     /// The state must come before its patches.
     is_state_due: bool,
-    present: Option<BTreeSet<String>>,
+    present: Option<People>,
     /// It asked who is there, and was told how many: so much waited for it already.
     is_counted: bool,
     /// It said where it is, so that nothing of before counts.
@@ -108,8 +106,8 @@ impl View {
         self
     }
 
-    pub(super) fn show(&mut self, members: &Value, expected: &BTreeSet<String>) {
-        let members = sessions(members);
+    pub(super) fn show(&mut self, members: &Value, expected: &People) {
+        let members = people(members);
         assert_eq!(members, *expected, "who is there");
         self.present = Some(members);
     }
@@ -155,7 +153,7 @@ impl View {
     }
 
     /// There was no room in the answer for who is there.
-    pub(super) fn count(&mut self, count: &Value, expected: &BTreeSet<String>) {
+    pub(super) fn count(&mut self, count: &Value, expected: &People) {
         assert_eq!(*count, 1 + expected.len(), "how many are there");
         self.is_counted = true;
     }
@@ -165,10 +163,11 @@ impl View {
             return;
         }
         let present = self.present.as_mut().expect("it asked for presence");
-        let (joins, leaves) = (sessions(&message["joins"]), sessions(&message["leaves"]));
-        assert!(joins.is_disjoint(&leaves) && !(joins.is_empty() && leaves.is_empty()), "{message}");
+        let (joins, leaves) = (people(&message["joins"]), people(&message["leaves"]));
+        assert!(joins.keys().all(|session| !leaves.contains_key(session)), "{message}");
+        assert!(!(joins.is_empty() && leaves.is_empty()), "{message}");
         present.extend(joins);
-        present.retain(|session| !leaves.contains(session));
+        present.retain(|session, _| !leaves.contains_key(session));
     }
 
     /// Takes in a message of a room.
@@ -204,14 +203,19 @@ impl View {
     }
 
     /// All have been told who came and went.
-    pub(super) fn check_presence(&self, own: &str, expected: &BTreeSet<String>) {
+    pub(super) fn check_presence(&self, own: &str, expected: &People) {
         let Some(present) = &self.present else { return };
-        let others: BTreeSet<String> = present.iter().filter(|session| *session != own).cloned().collect();
+        let mut others = present.clone();
+        others.remove(own);
         assert_eq!(others, *expected, "who is there");
     }
 }
 
-fn sessions(list: &Value) -> BTreeSet<String> {
+fn people(list: &Value) -> People {
     let list = list.as_array().expect("a list of members");
-    list.iter().map(|member| member["session"].as_str().expect("an id").to_owned()).collect()
+    let person = |member: &Value| {
+        let session = member["session"].as_str().expect("an id").to_owned();
+        (session, member.get("info").map(Value::to_string))
+    };
+    list.iter().map(person).collect()
 }

@@ -47,7 +47,12 @@ impl Words<'_, '_> {
     }
 
     fn hello(&mut self, from: ConnId) -> String {
-        let (id, version) = (self.id(), if self.source.byte() % 16 == 15 { 2 } else { 1 });
+        let (id, choice) = (self.id(), self.source.byte());
+        let version = if choice % 16 == 15 { 2 } else { 1 };
+        let info = match choice / 16 {
+            number @ 1..=3 => format!(r#","info":{number}"#),
+            _ => String::new(),
+        };
         let known = &self.model.known;
         let resume = match self.source.byte() {
             0..64 => String::new(),
@@ -71,7 +76,7 @@ impl Words<'_, '_> {
             }
             _ => String::new(),
         };
-        format!(r#"{{"type":"hello","v":{version}{id}{resume}{rooms}}}"#)
+        format!(r#"{{"type":"hello","v":{version}{id}{info}{resume}{rooms}}}"#)
     }
 
     /// Options of a join: members with a comma before each.
