@@ -17,7 +17,8 @@ pub enum Difference {
     /// fail the connection.
     ShortestLength,
     /// We fail the connection as soon as the byte that breaks a rule is there; tungstenite waits for the end of the
-    /// header or of the frame, which may never come. §7.1.7 leaves the moment open.
+    /// header or of the frame, which may never come. §7.1.7 leaves the moment open. Only in the frame within which the
+    /// stream ends.
     Sooner,
     /// Where a header breaks several rules, or its frame does, the order of the checks decides which close code is sent:
     /// tungstenite looks at the length first (1009), and at the text of a reason before its code (1007). We look at the
@@ -65,7 +66,9 @@ pub fn differential(data: &[u8]) -> Option<Difference> {
         {
             Some(Difference::ShortestLength)
         }
-        (Some(_), Some(_), None) if is_same => Some(Difference::Sooner),
+        (Some(_), Some(_), None) if is_same && read_here(&cut(whole_frames(stream), seed)).1.is_none() => {
+            Some(Difference::Sooner)
+        }
         (Some(ProtocolError::InvalidCloseCode(_)), Some(1002), Some(1007)) if is_same => {
             Some(Difference::OrderOfChecks)
         }
@@ -76,25 +79,56 @@ pub fn differential(data: &[u8]) -> Option<Difference> {
 }
 
 /// Whether some frame has its length in more bytes than it needs, or in more than a control frame may have (§5.2, §5.5).
-fn has_longer_form(stream: &[u8]) -> bool {
-    let mut at = 0;
-    while let [first, second, rest @ ..] = &stream[at..] {
-        let (length_len, least) = match second & 0x7f {
-            126 => (2, 126),
-            127 => (8, 0x1_0000),
-            _ => (0, 0),
+fn has_longer_form(mut stream: &[u8]) -> bool {
+    let is_control = |frame: &[u8]| frame[0] & 0x08 != 0;
+    while let Some(lengths) = Lengths::of(stream) {
+        let least = match lengths.extended {
+            0 => 0,
+            2 => 126,
+            _ => 0x1_0000,
         };
-        let Some(extended) = rest.get(..length_len) else { return first & 0x08 != 0 && length_len > 0 };
-        let extended = extended.iter().fold(0, |length, &byte| length << 8 | u64::from(byte));
-        if length_len > 0 && (extended < least || first & 0x08 != 0) {
+        if lengths.payload < least || (lengths.extended > 0 && is_control(stream)) {
             return true;
         }
-        let length = if length_len > 0 { extended } else { u64::from(second & 0x7f) };
-        let key_len = if second & 0x80 != 0 { 4 } else { 0 };
-        let frame_len = length.saturating_add(2 + length_len as u64 + key_len);
-        at = usize::try_from(frame_len).unwrap_or(usize::MAX).saturating_add(at).min(stream.len());
+        stream = stream.get(lengths.frame..).unwrap_or_default();
     }
-    false
+    stream.len() >= 2 && is_control(stream)
+}
+
+/// The stream without the frame within which it ends.
+fn whole_frames(stream: &[u8]) -> &[u8] {
+    let mut rest = stream;
+    while let Some(behind) = Lengths::of(rest).and_then(|lengths| rest.get(lengths.frame..)) {
+        rest = behind;
+    }
+    &stream[..stream.len() - rest.len()]
+}
+
+/// The lengths of a frame, in bytes.
+struct Lengths {
+    /// That of its extended payload length.
+    extended: usize,
+    payload: u64,
+    frame: usize,
+}
+
+impl Lengths {
+    /// Those of the first frame, in whatever form; none while its header does not tell them.
+    fn of(stream: &[u8]) -> Option<Lengths> {
+        let [_, second, rest @ ..] = stream else { return None };
+        let extended = match second & 0x7f {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let payload = match extended {
+            0 => u64::from(second & 0x7f),
+            _ => rest.get(..extended)?.iter().fold(0, |length, &byte| length << 8 | u64::from(byte)),
+        };
+        let key = if second & 0x80 != 0 { 4 } else { 0 };
+        let frame = payload.saturating_add(2 + extended as u64 + key);
+        Some(Lengths { extended, payload, frame: usize::try_from(frame).unwrap_or(usize::MAX) })
+    }
 }
 
 /// Whether the header alone breaks a rule, beside its length.

@@ -2,7 +2,7 @@
 
 use crate::corpus::corpus;
 use crate::sessions;
-use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, REQUEST_HEAD, TEXT, client_frame, close_payload};
+use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, REQUEST_HEAD, TEXT, client_frame, close_payload};
 
 /// The seeds of a target, by the names of their files.
 pub(crate) type Seeds = Vec<(String, Vec<u8>)>;
@@ -135,6 +135,7 @@ fn differences() -> Seeds {
         ("a_binary_of_1001_bytes", &with_cuts(&[&large])),
         ("code_1014", &with_cuts(&[&bad_gateway])),
         ("bad_code_and_bad_reason", &with_cuts(&[&bad_reason_and_code])),
+        ("a_pong_alone", &with_cuts(&[&client_frame(FIN | PONG, b"unasked")])),
         ("ping_of_32_kib", &with_cuts(&[&control_too_long])),
         ("half_a_frame_with_a_bad_bit", &with_cuts(&[&[0xc1]])),
         ("length_not_shortest", &with_cuts(&[&[0x82, 0xfe, 0, 1, 0, 0, 0, 0, b'x']])),

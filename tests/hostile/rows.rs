@@ -2,7 +2,7 @@
 //! server does instead.
 //!
 //! A row's tests in this crate begin with its name. Where another crate's tests show it, they stand in the table;
-//! what is otherwise or not there yet stands there with the reason.
+//! what is otherwise stands there with the reason; what has no test yet is in `UNTESTED`, too.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -129,13 +129,18 @@ const ROWS: [Row; 60] = [
     row("J7", "control characters in a message"),
 ];
 
+/// The rows that have only a reason. Any other that loses its tests is found.
+const UNTESTED: [&str; 1] = ["H12"];
+
 #[test]
-fn every_row_has_its_tests_or_a_reason_why_not() {
+fn every_row_has_its_tests_but_those_of_which_it_is_known() {
     let here = tests_of_this_crate();
     let is_here = |row: &Row| here.iter().any(|test| row_of(test).is_some_and(|name| name == row.name));
-    let is_settled = |row: &&Row| is_here(row) || !row.elsewhere.is_empty() || !row.but.is_empty();
-    let unsettled = ROWS.iter().filter(|row| !is_settled(row)).map(|row| format!("{}: {}", row.name, row.attack));
-    assert_eq!(unsettled.collect::<Vec<_>>(), [""; 0], "neither a test nor a reason");
+    let untested: Vec<&Row> = ROWS.iter().filter(|row| !is_here(row) && row.elsewhere.is_empty()).collect();
+    assert_eq!(untested.iter().map(|row| row.name).collect::<Vec<_>>(), UNTESTED, "the rows without a test");
+    for row in untested {
+        assert!(!row.but.is_empty(), "{}: {}: neither a test nor a reason", row.name, row.attack);
+    }
     for row in &ROWS {
         for test in row.elsewhere {
             assert!(is_test_elsewhere(test), "{}: there is no test {test}", row.name);

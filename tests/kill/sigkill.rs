@@ -4,6 +4,7 @@ use std::thread;
 
 use crate::chatter::{Chatter, Voice, chat, check_chat};
 use crate::harness::{Child, free_port, server, wait_until};
+use crate::vitals::{check_memory, memory};
 use crate::wire::TEXT;
 
 #[test]
@@ -11,11 +12,14 @@ fn a_server_that_is_killed_under_load_takes_the_same_port_again_at_once_and_serv
     let listen = format!("127.0.0.1:{}", free_port());
     let start = || Child::spawn(server().args(["serve", "--listen", &listen]));
     let mut child = start();
+    let mut memory_first = None;
     for round in 0..4 {
         let address = child.address();
         assert_eq!(address.to_string(), listen);
         let chatters: Vec<Chatter> = (0..8).map(|_| Chatter::open(address)).collect();
         check_chat(&chatters, &format!("round {round}"));
+        // The same clients cost each server the same, whatever became of the one before it.
+        check_memory(&child, *memory_first.get_or_insert_with(|| memory(&child)));
         let voices: Vec<Voice> = chatters.iter().map(Chatter::voice).collect();
         let load = thread::spawn(move || {
             let text = chat(&"load ".repeat(200));
@@ -39,6 +43,7 @@ fn a_server_that_is_killed_under_load_takes_the_same_port_again_at_once_and_serv
     let address = child.address();
     let chatters: Vec<Chatter> = (0..8).map(|_| Chatter::open(address)).collect();
     check_chat(&chatters, "in the end");
+    check_memory(&child, memory_first.expect("there were rounds"));
     drop(chatters);
     child.stop();
 }

@@ -12,7 +12,7 @@ use frameloop::protocol::{CloseCode, End, Message, Request, SharedFrame};
 use frameloop::server::{App, ConnId, Outbox};
 
 use super::memory::uncounted;
-use super::world::Shared;
+use super::world::{Shared, World};
 
 /// What the application saw.
 #[derive(Default)]
@@ -36,16 +36,24 @@ pub(crate) struct Seen {
     pub(crate) id: Option<ConnId>,
     /// What it said and the application has not heard, oldest first.
     pub(crate) said: VecDeque<Rc<str>>,
-    /// What it was sent and has not received, oldest first, with the turn in which it was sent.
-    pub(crate) expected: VecDeque<(u64, Rc<str>)>,
+    /// What it was sent and has not received, oldest first.
+    pub(crate) expected: VecDeque<Expected>,
     pub(crate) pushed_in_turn: usize,
     /// Bytes that were sent to it since its socket last had room for all.
     pub(crate) pushed: usize,
     /// Of these, the least that can be in its queue.
     pub(crate) queued: usize,
     /// The application has closed it.
-    pub(crate) closed_at: Option<(u64, Instant)>,
+    pub(crate) closed_at: Option<Instant>,
     pub(crate) end: Option<Ended>,
+}
+
+pub(crate) struct Expected {
+    pub(crate) text: Rc<str>,
+    /// The turn in which it was sent.
+    pub(crate) turn: u64,
+    /// The server had read the client's Close frame, and what is sent behind one is dropped.
+    pub(crate) may_be_late: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -61,13 +69,15 @@ impl Record {
         self.open.len() - self.closing
     }
 
-    fn pushed(&mut self, to: ConnId, text: Rc<str>, frame_len: usize) {
+    fn pushed(&mut self, to: ConnId, text: Rc<str>, frame_len: usize, is_answer: bool, world: &World) {
         let client = *self.open.get(&to).expect("the hub sends to one that it was told has gone");
+        // What is answered stood before the Close frame.
+        let may_be_late = !is_answer && world.sockets[client].is_close_read();
         self.deliveries += 1;
         let seen = &mut self.seen[client];
         assert!(seen.closed_at.is_none(), "the hub sends to one that it has closed");
         seen.pushed_in_turn += frame_len;
-        seen.expected.push_back((self.turn, text));
+        seen.expected.push_back(Expected { text, turn: self.turn, may_be_late });
     }
 }
 
@@ -93,7 +103,7 @@ impl App for Recorder {
             let before = record.seen[client].id.replace(id);
             assert!(before.is_none(), "one connection is opened twice");
         });
-        self.hub.on_open(id, request, &mut Tap::new(out, &self.record, id));
+        self.hub.on_open(id, request, &mut Tap::new(out, &self.record, &self.world, id));
         assert!(self.hub.session(id).is_some());
         self.check_members();
     }
@@ -115,7 +125,7 @@ impl App for Recorder {
             is_echo = said.starts_with(ECHO);
             said.starts_with(CHAT)
         });
-        let mut tap = Tap::new(out, &self.record, id);
+        let mut tap = Tap::new(out, &self.record, &self.world, id);
         match message {
             // It is given away, not lent: the server sends it from where it lies.
             Message::Text(text) if is_echo => tap.send(id, Message::Text(Cow::Owned(text.into_owned()))),
@@ -140,7 +150,7 @@ impl App for Recorder {
             record.closing -= usize::from(record.seen[client].closed_at.is_some());
             record.ended.push(client);
         });
-        self.hub.on_close(id, end, &mut Tap::new(out, &self.record, id));
+        self.hub.on_close(id, end, &mut Tap::new(out, &self.record, &self.world, id));
         assert!(self.hub.session(id).is_none());
         self.check_members();
     }
@@ -150,6 +160,7 @@ impl App for Recorder {
 struct Tap<'o, O> {
     out: &'o mut O,
     record: &'o RefCell<Record>,
+    world: &'o RefCell<World>,
     /// Whose message it is.
     from: ConnId,
     text: Option<Rc<str>>,
@@ -157,8 +168,8 @@ struct Tap<'o, O> {
 }
 
 impl<'o, O: Outbox> Tap<'o, O> {
-    fn new(out: &'o mut O, record: &'o RefCell<Record>, from: ConnId) -> Tap<'o, O> {
-        Tap { out, record, from, text: None, sent: 0 }
+    fn new(out: &'o mut O, record: &'o RefCell<Record>, world: &'o RefCell<World>, from: ConnId) -> Tap<'o, O> {
+        Tap { out, record, world, from, text: None, sent: 0 }
     }
 }
 
@@ -167,7 +178,8 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
         assert_eq!(to, self.from, "only an answer is sent to one");
         uncounted(|| {
             let text = String::from_utf8_lossy(message.as_bytes());
-            self.record.borrow_mut().pushed(to, text.as_ref().into(), frame_len(text.len()));
+            let (text, frame_len) = (text.as_ref().into(), frame_len(text.len()));
+            self.record.borrow_mut().pushed(to, text, frame_len, true, &self.world.borrow());
         });
         self.sent += 1;
         self.out.send(to, message);
@@ -181,7 +193,7 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
                 let header_len = if bytes[1] < 126 { 2 } else { 4 };
                 std::str::from_utf8(&bytes[header_len..]).expect("§8.1: text is UTF-8").into()
             });
-            self.record.borrow_mut().pushed(to, text.clone(), bytes.len());
+            self.record.borrow_mut().pushed(to, text.clone(), bytes.len(), false, &self.world.borrow());
         });
         self.sent += 1;
         self.out.send_shared(to, frame);
@@ -202,8 +214,7 @@ impl<O: Outbox> Outbox for Tap<'_, O> {
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {
         let mut record = self.record.borrow_mut();
         let client = record.open[&to];
-        let closed_at = (record.turn, self.out.now());
-        record.closing += usize::from(record.seen[client].closed_at.replace(closed_at).is_none());
+        record.closing += usize::from(record.seen[client].closed_at.replace(self.out.now()).is_none());
         drop(record);
         self.out.close(to, code, reason);
     }

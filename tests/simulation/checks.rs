@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use frameloop::protocol::limits::{CONTROL_QUEUE_BYTES_MAX, HEAD_BYTES_MAX};
 use frameloop::protocol::{CloseCode, End, Limits};
 
-use super::app::{Ended, Record, Seen};
+use super::app::{Ended, Expected, Record, Seen};
 use super::client::Client;
 use super::socket::Socket;
 use super::world::World;
@@ -16,8 +16,8 @@ pub(crate) struct Bounds {
     pub(crate) limits: Limits,
     /// The end of the last hours in which the server stood still.
     pub(crate) woke_at: Option<Instant>,
-    /// The turn and the time in which the server was asked to stop.
-    pub(crate) stopped_at: Option<(u64, Instant)>,
+    /// When the server was asked to stop.
+    pub(crate) stopped_at: Option<Instant>,
     /// It was asked twice.
     pub(crate) is_abandoned: bool,
 }
@@ -109,7 +109,7 @@ fn check_deadlines(socket: &mut Socket, seen: &Seen, now: Instant, bounds: &Boun
     let limits = &bounds.limits;
     let is_over = |since: Option<Instant>, time: Duration| since.is_some_and(|since| since + time <= now);
     let ended = seen.end.map(|ended| ended.at);
-    let closing = seen.closed_at.map(|(_, at)| at).or(ended);
+    let closing = seen.closed_at.or(ended);
     assert!(!is_over(closing, limits.close_timeout), "it should be gone: {socket:?} {ended:?}");
     if seen.id.is_none() {
         // The first turn after its time tells it; then it has the close timeout to take the answer.
@@ -121,9 +121,7 @@ fn check_deadlines(socket: &mut Socket, seen: &Seen, now: Instant, bounds: &Boun
     if seen.id.is_some() && closing.is_none() && !bounds.is_stopping() {
         assert!(!is_over(socket.stuck_since, limits.slow_timeout), "a slow reader without end: {socket:?}");
     }
-    if let Some((_, at)) = bounds.stopped_at {
-        assert!(!is_over(Some(at), limits.close_timeout), "it should be gone since the server stops: {socket:?}");
-    }
+    assert!(!is_over(bounds.stopped_at, limits.close_timeout), "it should be gone since the server stops: {socket:?}");
 }
 
 /// §7.1.1: a connection that is over, and for which nothing waits, is ended by the server at once: it waits for the
@@ -139,7 +137,7 @@ pub(crate) fn judge(client: &Client, seen: &Seen, socket: &Socket, bounds: &Boun
     let Some(Ended { end, at, .. }) = seen.end else { return };
     let limits = &bounds.limits;
     let silent_for = |since: Option<Instant>| since.map_or(Duration::MAX, |since| at.duration_since(since));
-    let closing_for = seen.closed_at.or(bounds.stopped_at).map(|(_, since)| at.duration_since(since));
+    let closing_for = seen.closed_at.or(bounds.stopped_at).map(|since| at.duration_since(since));
     let is_right = match end {
         End::Refused(_) | End::Answered => false,
         End::ClosedByPeer(code) => client.sent_close && code.is_some(),
@@ -184,20 +182,22 @@ pub(crate) fn check_client(client: &Client, seen: &Seen, socket: &Socket, bounds
     };
     assert!(socket.is_dropped(), "client {index}: a transport leaks");
     // The server leaves nobody before the time for closing is over.
-    let (closed_turn, closed_at) = seen.closed_at.unwrap_or((turn, at));
-    let (closed_turn, closed_at) = bounds.stopped_at.map_or((closed_turn, closed_at), |(stop_turn, stopped_at)| {
-        (closed_turn.min(stop_turn), closed_at.min(stopped_at))
-    });
+    let closed_at = seen.closed_at.unwrap_or(at);
+    let closed_at = bounds.stopped_at.map_or(closed_at, |stopped_at| closed_at.min(stopped_at));
     let waited = socket.dropped_at.map_or(Duration::ZERO, |dropped| dropped.duration_since(closed_at));
     let is_waited_for = waited >= bounds.limits.close_timeout || bounds.is_abandoned;
     if let Some(code) = client.close_code {
         let expected = end.close_code().map_or(1005, CloseCode::number);
         assert_eq!(code, expected, "client {index}: {end:?}");
-        // Only a queue that is given up is lost, and the receiver is told. All else comes before the Close frame.
-        if matches!(end, End::ClosedByUs(_) | End::ClosedByPeer(_)) {
-            let missing = seen.expected.iter().filter(|(turn, _)| *turn < closed_turn).count();
-            assert_eq!(missing, 0, "client {index}: messages were lost silently, {end:?}");
-        }
+        // Only a queue that is given up is lost, and the receiver is told. All else comes before the Close frame: whatever
+        // was sent before ours, for nothing is sent behind it, and before the server knew of the client's.
+        let is_due = |message: &&Expected| match end {
+            End::ClosedByUs(_) => true,
+            End::ClosedByPeer(_) => message.turn < turn || !message.may_be_late,
+            _ => false,
+        };
+        let missing = seen.expected.iter().filter(is_due).count();
+        assert_eq!(missing, 0, "client {index}: messages were lost silently, {end:?}");
     } else {
         assert!(is_broken || is_waited_for, "client {index} was not told of {end:?} after {waited:?}: {socket:?}");
     }

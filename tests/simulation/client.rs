@@ -75,6 +75,8 @@ pub(crate) struct Client {
     /// It answers neither a ping nor a Close.
     is_rude: bool,
     pub(crate) sent_close: bool,
+    /// What was not on the wire when it said its Close frame, up to the end of that.
+    unsent_to_close: Option<usize>,
     /// The code of the Close frame that it has received, 1005 for none in it.
     pub(crate) close_code: Option<u16>,
     /// The code with which it deserves to be closed.
@@ -103,6 +105,7 @@ impl Client {
             is_reading: true,
             is_rude: world.random.one_in(20),
             sent_close: false,
+            unsent_to_close: None,
             close_code: None,
             guilt: None,
             has_left: false,
@@ -206,6 +209,9 @@ impl Client {
         let count = most.min(self.unsent.len());
         if count > 0 {
             let delay = self.delay(world);
+            if let Some(unsent) = self.unsent_to_close.take() {
+                world.sockets[self.index].announce_close(unsent);
+            }
             world.sockets[self.index].send(self.unsent.drain(..count), world.now, delay);
         }
     }
@@ -238,6 +244,7 @@ impl Client {
         if self.status == Some(101) && !self.sent_close && !self.has_left {
             push_frame(&mut self.unsent, wire::CLOSE, &code.to_be_bytes(), random);
             self.sent_close = true;
+            self.unsent_to_close = Some(self.unsent.len());
             if random.one_in(3) {
                 push_frame(&mut self.unsent, wire::TEXT, NEVER, random);
             }
@@ -330,8 +337,11 @@ impl Client {
         );
         match first {
             wire::TEXT => {
-                let (_, expected) = seen.expected.pop_front().unwrap_or_else(|| panic!("client {index}: one too many"));
-                assert!(*expected.as_bytes() == *payload, "client {index}: a message is lost, doubled or out of order");
+                let expected = seen.expected.pop_front().unwrap_or_else(|| panic!("client {index}: one too many"));
+                assert!(
+                    *expected.text.as_bytes() == *payload,
+                    "client {index}: a message is lost, doubled or out of order"
+                );
             }
             wire::CLOSE => {
                 let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));

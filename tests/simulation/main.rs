@@ -12,6 +12,7 @@
 //! | `client`, `wire` | the clients and their frames |
 //! | `app` | the chat server with an ear at it |
 //! | `sessions` | the same world with people who come back to their sessions |
+//! | `tally` | how often what may happen does |
 //! | `memory` | what the server holds, counted at every allocation |
 //!
 //! `SIMULATION_SEED=42 cargo test --test simulation` repeats one run, of each kind unless the name of a test follows;
@@ -28,6 +29,7 @@ mod random;
 mod run;
 mod sessions;
 mod socket;
+mod tally;
 mod wire;
 mod world;
 
@@ -36,7 +38,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use run::run;
+use run::{is_throng, run};
+use tally::Tally;
 
 #[test]
 fn whatever_the_network_does_nothing_is_lost_doubled_or_leaked() {
@@ -86,10 +89,31 @@ fn every_seed(count: u64, test: &str, run: impl Fn(u64) + Sync) {
 #[test]
 fn a_seed_repeats_itself() {
     for seed in 0..12 {
-        assert_eq!(run(seed), run(seed), "seed {seed}");
+        assert_eq!(run(seed).0, run(seed).0, "seed {seed}");
         assert_eq!(sessions::run(seed).0, sessions::run(seed).0, "seed {seed} of those with sessions");
     }
 }
+
+/// The runs would show little without faults, or if no connection had an end but one.
+#[test]
+fn among_few_seeds_is_all_that_may_happen() {
+    let (mut tally, mut throngs) = (Tally::default(), Vec::new());
+    for seed in 0..SEEDS_OF_ALL {
+        let (_, of_seed) = run(seed);
+        tally.add(&of_seed);
+        if is_throng(seed) {
+            throngs.push((of_seed.clients, of_seed.keys));
+        }
+    }
+    // Fewer come where most of them stay.
+    let has_many_a_key = |&&(clients, keys): &&(usize, usize)| clients > 2000 && keys < 60;
+    assert!(throngs.iter().filter(has_many_a_key).count() > throngs.len() / 2, "clients and keys: {throngs:?}");
+    let counts: Vec<(String, usize)> = tally.named().collect();
+    assert!(counts.iter().all(|&(_, count)| count > 0), "{counts:?}");
+}
+
+/// Enough for one of each kind: a queue is full in about one seed of a hundred.
+const SEEDS_OF_ALL: u64 = 600;
 
 /// The runs would show little if lines never broke, or nobody ever read too late.
 #[test]

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use frameloop::server::net::{Net, Ready, Transport};
 
 use super::memory::uncounted;
+use super::tally::Deed;
 use super::world::Shared;
 
 /// The server's view of the world.
@@ -30,6 +31,7 @@ impl Net for SimNet {
         let mut world = self.0.borrow_mut();
         if world.descriptor_shortage > 0 {
             world.descriptor_shortage -= 1;
+            world.tally.note(Deed::NoDescriptor);
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
         let index = uncounted(|| world.accept())?;
@@ -39,6 +41,7 @@ impl Net for SimNet {
     fn refuse_next(&mut self, _listener: usize, refuse: impl FnOnce(SimTransport)) -> io::Result<SocketAddr> {
         let mut world = self.0.borrow_mut();
         if !world.has_spare {
+            world.tally.note(Deed::NoSpareDescriptor);
             return Err(ErrorKind::OutOfMemory.into());
         }
         let index = uncounted(|| world.accept())?;

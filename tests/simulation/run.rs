@@ -16,10 +16,11 @@ use super::memory::Held;
 use super::net::SimNet;
 use super::random::Random;
 use super::socket::Socket;
+use super::tally::{Deed, Tally};
 use super::world::{Faults, Shared, World};
 
-/// Runs a seed. Returns a number that stands for all that happened.
-pub(crate) fn run(seed: u64) -> u64 {
+/// Runs a seed. Returns a number that stands for all that happened, and how often some of it did.
+pub(crate) fn run(seed: u64) -> (u64, Tally) {
     let mut run = Run::new(seed);
     for step in 0..run.scale.steps {
         if run.scale.is_throng && step == run.scale.steps / 2 {
@@ -49,6 +50,11 @@ pub(crate) fn run(seed: u64) -> u64 {
         _ => run.stop(2),
     }
     run.finish()
+}
+
+/// In a throng thousands come and go: each key has many peers after each other.
+pub(crate) fn is_throng(seed: u64) -> bool {
+    seed % 100 == 7
 }
 
 /// How much of everything a seed has.
@@ -96,8 +102,9 @@ impl Scale {
             _ => usual,
         };
         match seed % 100 {
-            // In a throng thousands come and go: each key has many peers after each other.
-            7 => Scale { steps: 1500, present_max: 60, arrivals: 0, haste: 30, is_throng: true, ..usual },
+            _ if is_throng(seed) => {
+                Scale { steps: 1500, present_max: 60, arrivals: 0, haste: 30, is_throng: true, ..usual }
+            }
             // In a flood somebody says so much at once that it fills many turns, each to its bound.
             3 => Scale {
                 present_max: 30,
@@ -200,6 +207,7 @@ impl Run {
             let hours = 1 + world.random.below(100) as u64;
             world.now += Duration::from_secs(hours * 3600);
             self.bounds.woke_at = Some(world.now);
+            world.tally.note(Deed::Nap);
         }
         let waits = [Duration::ZERO, Duration::from_millis(5), Duration::from_secs(1), Duration::from_secs(20)];
         world.wait_max = world.random.pick(&waits);
@@ -220,7 +228,7 @@ impl Run {
         let goes_on = self.held.count(|| server.turn().expect("the poll does not fail"));
         let mut world = self.world.borrow_mut();
         let mut record = self.record.borrow_mut();
-        self.bounds.stopped_at = self.bounds.stopped_at.or(world.stopped_at.map(|at| (record.turn, at)));
+        self.bounds.stopped_at = self.bounds.stopped_at.or(world.stopped_at);
         for &client in &record.ended {
             judge(&self.clients[client], &record.seen[client], &world.sockets[client], &self.bounds);
         }
@@ -414,7 +422,7 @@ impl Run {
     }
 
     /// After the end: nothing is left, anywhere.
-    fn finish(mut self) -> u64 {
+    fn finish(mut self) -> (u64, Tally) {
         assert!(self.has_ended);
         self.exchange();
         let hub = &self.server.app().hub;
@@ -436,7 +444,12 @@ impl Run {
             check_client(&self.clients[index], &record.seen[index], &world.sockets[index], &self.bounds);
         }
         assert_eq!(held.bytes, 0, "bytes that the server did not give back");
-        world.trace
+        let mut tally = world.tally;
+        tally.clients = self.clients.len();
+        for ended in self.record.borrow().seen.iter().filter_map(|seen| seen.end.as_ref()) {
+            tally.note_end(&ended.end);
+        }
+        (world.trace, tally)
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Socket {
     pub(crate) head_bytes_left: usize,
     /// When the whole request head was there.
     pub(crate) head_arrived_at: Option<Instant>,
+    /// Bytes up to the end of the client's Close frame that the server has not read.
+    close_bytes_left: Option<usize>,
     pub(crate) last_arrival_at: Option<Instant>,
 
     // ---- from the server to the client
@@ -87,6 +89,24 @@ impl Socket {
             self.in_flight.extend(bytes);
             self.put_on_the_way(now, delay);
         }
+    }
+
+    /// So many of the bytes that the client sends from now on are up to the end of its Close frame.
+    pub(crate) fn announce_close(&mut self, unsent: usize) {
+        self.close_bytes_left = Some(self.inbound.len() + self.in_flight.len() + unsent);
+    }
+
+    /// The server has read all of the client's Close frame.
+    pub(crate) fn is_close_read(&self) -> bool {
+        self.close_bytes_left == Some(0)
+    }
+
+    /// The server has read so many bytes.
+    pub(crate) fn note_read(&mut self, count: usize, now: Instant) {
+        self.close_bytes_left = self.close_bytes_left.map(|left| left.saturating_sub(count));
+        self.last_read_at = Some(now);
+        self.last_read_bytes = count;
+        self.read_bytes_most = self.read_bytes_most.max(count);
     }
 
     /// The client ends its side.

@@ -14,6 +14,7 @@ use frameloop::server::net::Ready;
 
 use super::random::Random;
 use super::socket::Socket;
+use super::tally::{Deed, Tally};
 
 /// How often each fault comes: once in so many calls, 0 is never.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,6 +88,7 @@ pub(crate) struct World {
     useless_turns: usize,
     /// All that happened, in one number.
     pub(crate) trace: u64,
+    pub(crate) tally: Tally,
 }
 
 pub(crate) type Shared = Rc<RefCell<World>>;
@@ -115,6 +117,7 @@ impl World {
             has_progress: false,
             useless_turns: 0,
             trace: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -130,11 +133,24 @@ impl World {
 
     /// Whether what a client sends now is a while on its way.
     pub(crate) fn has_delay(&mut self) -> bool {
-        self.fault(|faults| faults.delay)
+        let is_delayed = self.fault(|faults| faults.delay);
+        if is_delayed {
+            self.tally.note(Deed::Delayed);
+        }
+        is_delayed
     }
 
     fn fault(&mut self, one_in: impl Fn(&Faults) -> usize) -> bool {
         self.random.one_in(one_in(&self.faults))
+    }
+
+    /// Whether a signal comes in the midst of a call.
+    fn is_interrupted(&mut self, call: Deed) -> bool {
+        let is_interrupted = self.fault(|faults| faults.interrupted);
+        if is_interrupted {
+            self.tally.note(call);
+        }
+        is_interrupted
     }
 
     fn note(&mut self, what: usize, index: usize, count: usize) {
@@ -157,7 +173,7 @@ impl World {
         self.poll_timeout = timeout;
         self.reported.clear();
         let timeout = timeout.unwrap_or(self.wait_max).min(self.wait_max);
-        if self.fault(|faults| faults.interrupted) {
+        if self.is_interrupted(Deed::PollInterrupted) {
             self.now += self.random.up_to(timeout);
             return;
         }
@@ -204,7 +220,11 @@ impl World {
             }
             is_anything_ready = true;
             if is_unreported {
+                self.tally.note(Deed::Unreported);
                 continue;
+            }
+            if is_spurious && !socket.has_input() {
+                self.tally.note(Deed::Spurious);
             }
             let is_readable = socket.readable || is_spurious || (socket.has_input() && self.random.one_in(2));
             let is_read_closed = is_readable && (socket.client_eof || socket.is_reset);
@@ -223,15 +243,19 @@ impl World {
     // ---- the calls
 
     pub(crate) fn accept(&mut self) -> io::Result<usize> {
-        if self.fault(|faults| faults.interrupted) {
+        if self.is_interrupted(Deed::AcceptInterrupted) {
             return Err(ErrorKind::Interrupted.into());
         }
         if self.fault(|faults| faults.would_block) {
             self.has_backlog_edge = !self.backlog.is_empty();
+            if self.has_backlog_edge {
+                self.tally.note(Deed::AcceptBlocked);
+            }
             return Err(ErrorKind::WouldBlock.into());
         }
         if self.fault(|faults| faults.accept) {
             let errno = self.random.pick(&[ECONNABORTED, EPROTO, EPERM, ENOMEM]);
+            self.tally.note(if errno == ECONNABORTED { Deed::AcceptAborted } else { Deed::AcceptFailed });
             if errno == ECONNABORTED
                 && let Some(index) = self.backlog.pop_front()
             {
@@ -251,12 +275,14 @@ impl World {
 
     pub(crate) fn register(&mut self, index: usize, key: usize) -> io::Result<()> {
         if self.fault(|faults| faults.register) {
+            self.tally.note(Deed::RegisterFailed);
             return Err(io::Error::from_raw_os_error(ENOSPC));
         }
         let used = self.live.iter().find(|&&other| self.sockets[other].key == Some(key));
         assert!(used.is_none(), "two peers with the key {key}");
         let socket = &mut self.sockets[index];
         socket.key = Some(key);
+        self.tally.note_key(key);
         // As epoll does: what is there at registration is an edge.
         socket.readable = socket.has_input();
         socket.writable = true;
@@ -264,7 +290,7 @@ impl World {
     }
 
     pub(crate) fn read(&mut self, index: usize, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.fault(|faults| faults.interrupted) {
+        if self.is_interrupted(Deed::ReadInterrupted) {
             return Err(ErrorKind::Interrupted.into());
         }
         let is_blocked = self.fault(|faults| faults.would_block);
@@ -273,17 +299,24 @@ impl World {
         let socket = &mut self.sockets[index];
         socket.owes_read = false;
         if socket.inbound.is_empty() && socket.is_reset {
+            self.tally.note(Deed::ReadReset);
             return Err(ErrorKind::ConnectionReset.into());
         }
         if socket.inbound.is_empty() && socket.client_eof {
             return Ok(0);
         }
         if socket.inbound.is_empty() || is_blocked {
+            if !socket.inbound.is_empty() {
+                self.tally.note(Deed::ReadBlocked);
+            }
             socket.came_just_now(self.now);
             return Err(ErrorKind::WouldBlock.into());
         }
         let mut count = buffer.len().min(socket.inbound.len());
         if is_cut {
+            if 1 + cut < count {
+                self.tally.note(Deed::ReadCut);
+            }
             count = count.min(1 + cut);
             socket.came_just_now(self.now);
         }
@@ -292,9 +325,7 @@ impl World {
         buffer[..front.len()].copy_from_slice(front);
         buffer[front.len()..count].copy_from_slice(&back[..count - front.len()]);
         socket.inbound.drain(..count);
-        socket.last_read_at = Some(self.now);
-        socket.last_read_bytes = count;
-        socket.read_bytes_most = socket.read_bytes_most.max(count);
+        socket.note_read(count, self.now);
         socket.owes_read = count == buffer.len() || socket.is_read_closed_reported;
         self.has_progress = true;
         self.note(3, index, count);
@@ -302,7 +333,7 @@ impl World {
     }
 
     pub(crate) fn write(&mut self, index: usize, slices: &[&[u8]]) -> io::Result<usize> {
-        if self.fault(|faults| faults.interrupted) {
+        if self.is_interrupted(Deed::WriteInterrupted) {
             return Err(ErrorKind::Interrupted.into());
         }
         let offered = slices.iter().map(|slice| slice.len()).sum::<usize>();
@@ -312,11 +343,19 @@ impl World {
         let socket = &mut self.sockets[index];
         assert!(!socket.server_eof, "the server writes after it ended its side");
         if socket.is_reset {
+            self.tally.note(Deed::WriteReset);
             return Err(self.random.pick(&[ErrorKind::BrokenPipe, ErrorKind::ConnectionReset]).into());
         }
         let mut takes = if socket.is_deaf { offered } else { offered.min(socket.room()) };
+        if takes < offered {
+            self.tally.note(Deed::WriteFull);
+        }
         if is_cut || is_blocked {
+            let room = takes;
             takes = if is_blocked { 0 } else { self.random.below(takes + 1) };
+            if takes < room {
+                self.tally.note(if is_blocked { Deed::WriteBlocked } else { Deed::WriteCut });
+            }
         }
         let mut left = takes;
         for slice in slices {
@@ -336,6 +375,7 @@ impl World {
         }
         if socket.is_deaf && takes > 0 {
             socket.reset(false);
+            self.tally.note(Deed::WriteToDeaf);
         }
         self.has_progress |= takes > 0;
         self.note(4, index, takes);
@@ -349,6 +389,7 @@ impl World {
         socket.server_eof = true;
         if is_gone {
             socket.reset(true);
+            self.tally.note(Deed::ShutdownFailed);
         }
         if socket.is_reset { Err(ErrorKind::NotConnected.into()) } else { Ok(()) }
     }
@@ -372,6 +413,9 @@ impl World {
         socket.key = None;
         // Bytes that nobody read make the system reset the connection, and what the client had not read may be lost.
         if !socket.inbound.is_empty() && is_lost {
+            if !socket.outbound.is_empty() {
+                self.tally.note(Deed::OutboundLost);
+            }
             socket.outbound.clear();
         }
         self.has_progress = true;

@@ -77,11 +77,28 @@ fn uninteresting_len(bytes: &[u8]) -> usize {
 pub struct Head<'h, 'f> {
     /// The method, such as `GET`: a token.
     pub method: &'h str,
-    /// The host and port of a request target that is an absolute URI.
-    pub authority: Option<&'h str>,
+    /// The authority of a request target that is an absolute URI.
+    pub authority: Option<Authority<'h>>,
     /// The version, such as `HTTP/1.1`.
     version: &'h str,
     fields: &'f [httparse::Header<'h>],
+}
+
+/// RFC 3986 §3.2: the host and port of an absolute URI.
+#[derive(Debug, Clone, Copy)]
+pub struct Authority<'h> {
+    host_and_port: &'h str,
+    /// What may be missing, such as `:80`.
+    default_port: &'static str,
+}
+
+impl Authority<'_> {
+    /// Whether the value of a `Host` names the same host and port. §3: either may leave the default port out.
+    pub fn is_host(&self, host: &[u8]) -> bool {
+        let port = self.default_port.as_bytes();
+        let without_port = |host| <[u8]>::strip_suffix(host, port).unwrap_or(host);
+        without_port(self.host_and_port.as_bytes()).eq_ignore_ascii_case(without_port(host))
+    }
 }
 
 /// The bytes of a head that was parsed, kept for whoever asks what stands in it.
@@ -161,15 +178,15 @@ impl<'h, 'f> Head<'h, 'f> {
     }
 }
 
-/// RFC 3986 §3.2: the host and port of an absolute URI with a scheme that can mean this server.
-fn authority(target: &str) -> Option<&str> {
+/// The authority of an absolute URI with a scheme that can mean this server.
+fn authority(target: &str) -> Option<Authority<'_>> {
     let (scheme, rest) = target.split_once("://")?;
-    let is_known = SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme));
-    is_known.then(|| rest.split(['/', '?']).next().unwrap_or_default())
+    let (_, default_port) = SCHEMES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(scheme))?;
+    Some(Authority { host_and_port: rest.split(['/', '?']).next().unwrap_or_default(), default_port })
 }
 
-/// Those of §4.1, and those of §3, which clients mean when they are told of a URI.
-const SCHEMES: [&str; 4] = ["http", "https", "ws", "wss"];
+/// Those of §4.1, and those of §3, which clients mean when they are told of a URI; each with its default port.
+const SCHEMES: [(&str, &str); 4] = [("http", ":80"), ("https", ":443"), ("ws", ":80"), ("wss", ":443")];
 
 const MALFORMED_LINE: HandshakeError = HandshakeError::MalformedHead("the request line");
 const MALFORMED_CR: HandshakeError = HandshakeError::MalformedHead("a CR without LF");

@@ -177,7 +177,7 @@ fn check_http(head: &Head<'_, '_>) -> Result<(), HandshakeError> {
     }
     let host = exactly_one(head, "host").ok_or(HandshakeError::Host)?; // §4.2.1 item 2
     // §4.1 item 2: the host and port of an absolute URI match; RFC 9112 §3.2: `Host` is the same as they are.
-    let is_match = head.authority.is_none_or(|authority| authority.as_bytes().eq_ignore_ascii_case(host));
+    let is_match = head.authority.is_none_or(|authority| authority.is_host(host));
     if !is_host(host) || !is_match {
         return Err(HandshakeError::Host);
     }
