@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use frameloop::chat::hub::options::Options as HubOptions;
+use frameloop::chat::hub::options::{Options as HubOptions, PATCHES_BYTES_MAX};
 use frameloop::protocol::Limits;
-use frameloop::server::Config;
+use frameloop::server::{Config, DRAINED_BYTES_MAX};
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
@@ -34,7 +34,7 @@ Usage: frameloop [serve|echo] [flags]
   --slow-timeout TIME       time without progress until a slow reader is closed (30s)
   --max-message SIZE        bytes of one message (serve: 1MiB, echo: 64MiB)
   --max-queue SIZE          bytes that may wait for one peer
-                            (4MiB, or twice --max-message if that is more)
+                            (4MiB, or twice --max-message or --state-bytes if more)
   --max-connections N       connections at a time (what the limit of open files leaves)
   --static DIR              serve: the files of a folder over HTTP, in place of the demo page
   --no-demo                 serve: no demo page
@@ -184,20 +184,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         Mode::Serve => limits.message_bytes_max,
         Mode::Echo => 64 * MIB as usize,
     });
-    let message_and_header = limits.message_bytes_max.saturating_add(10);
-    limits.queue_bytes_max =
-        max_queue.unwrap_or_else(|| limits.queue_bytes_max.max(limits.message_bytes_max.saturating_mul(2)));
-    if limits.queue_bytes_max < message_and_header {
-        return Err(format!(
-            "--max-queue: {} bytes cannot hold one message of --max-message ({} bytes) and its header; \
-             raise it to {message_and_header} or lower --max-message",
-            limits.queue_bytes_max, limits.message_bytes_max
-        ));
-    }
+    limits.queue_bytes_max = bound_queue(max_queue, &limits, (mode == Mode::Serve).then_some(&hub))?;
     if let Some(flag) = serve_flag.filter(|_| mode == Mode::Echo) {
         return Err(format!("--{flag}: echo has neither sessions nor pages; it goes with serve"));
     }
     hub.message_bytes = limits.message_bytes_max;
+    hub.answer_bytes = hub.answer_bytes.min(limits.queue_bytes_max / 4);
     (hub.ping_interval, hub.ping_misses) = (limits.ping_interval, limits.ping_misses_max);
     let config = Config {
         listen,
@@ -208,6 +200,29 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     };
     let (has_max_connections, pages) = (max_connections.is_some(), pages.unwrap_or(Pages::Demo));
     Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, pages, log_level })))
+}
+
+/// The bytes that may wait for a peer. Whatever it is sent must fit, or it could never get it: a message, or with sessions a
+/// state, and what the server adds to it and lets wait before it.
+fn bound_queue(max_queue: Option<usize>, limits: &Limits, hub: Option<&HubOptions>) -> Result<usize, String> {
+    let message_bytes = limits.message_bytes_max;
+    let (longest, beside) = match hub {
+        Some(hub) => (message_bytes.max(hub.state_bytes).max(PATCHES_BYTES_MAX), DRAINED_BYTES_MAX + ADDED_BYTES_MAX),
+        None => (message_bytes, FRAME_HEADER_BYTES_MAX),
+    };
+    let least = longest.saturating_add(beside);
+    let queue = max_queue.unwrap_or_else(|| limits.queue_bytes_max.max(longest.saturating_mul(2)));
+    if queue >= least {
+        return Ok(queue);
+    }
+    let (state, lower) = match hub {
+        Some(hub) => (format!(" or state of --state-bytes ({} bytes)", hub.state_bytes), " or lower these"),
+        None => (String::new(), " or lower --max-message"),
+    };
+    Err(format!(
+        "--max-queue: {queue} bytes cannot hold one message of --max-message ({message_bytes} bytes){state} \
+         and what goes with it; raise it to {least}{lower}"
+    ))
 }
 
 fn parse_mode(value: &str) -> Result<Mode, String> {
@@ -283,6 +298,13 @@ fn parse_level(value: &str) -> Result<LevelFilter, String> {
 }
 
 const MIB: u64 = 1024 * 1024;
+
+/// The longest header of a frame of the server (RFC 6455 §5.2).
+const FRAME_HEADER_BYTES_MAX: usize = 10;
+
+/// More than the server adds to what a client said: its own members, the name of a room, with all of it escaped.
+const ADDED_BYTES_MAX: usize = 2048;
+
 const SIZE_BYTES_MAX: u64 = 64 * 1024 * MIB;
 const TIME_MILLIS_MAX: u64 = 24 * 60 * 60_000;
 
@@ -383,7 +405,9 @@ mod tests {
             (&["--ping-misses", "+3"], &["--ping-misses", "'+3'"]),
             (&["--max-message", "1MB"], &["--max-message", "'1MB'", "MiB"]),
             (&["--max-message", "99999999999999999999GiB"], &["--max-message", "out of range"]),
-            (&["--max-queue", "1KiB"], &["--max-queue", "--max-message", "1048586"]),
+            (&["--max-queue", "1KiB"], &["--max-queue", "--max-message", "--state-bytes", "1116160"]),
+            (&["echo", "--max-queue", "1KiB"], &["--max-queue", "--max-message", "67108874"]),
+            (&["--max-message=64KiB", "--max-queue=65546"], &["--max-queue", "--state-bytes (1048576 bytes)"]),
             (&["--max-connections", "many"], &["--max-connections", "'many'"]),
             (&["--static"], &["--static", "value"]),
             (&["--static", "a", "--no-demo"], &["--no-demo", "--static", "one"]),

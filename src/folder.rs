@@ -17,6 +17,9 @@ use frameloop::protocol::{Document, HandshakeError};
 pub(crate) struct Folder {
     root: PathBuf,
     kept: BTreeMap<PathBuf, Kept>,
+    /// What was replaced by another content, and is still being sent.
+    leaving: Vec<Document>,
+    /// Of both.
     kept_bytes: usize,
     /// Requests so far: by it the file is found that was not asked for the longest.
     requests: u64,
@@ -36,7 +39,7 @@ impl Folder {
         if !fs::metadata(&root)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Folder { root, kept: BTreeMap::new(), kept_bytes: 0, requests: 0, has_warned: false })
+        Ok(Folder { root, kept: BTreeMap::new(), leaving: Vec::new(), kept_bytes: 0, requests: 0, has_warned: false })
     }
 
     /// The file at the path of a request; `index.html` for a folder.
@@ -103,13 +106,22 @@ impl Folder {
     fn keep(&mut self, file: PathBuf, kept: Kept) {
         self.kept_bytes += kept.document.body().len();
         if let Some(old) = self.kept.insert(file, kept) {
-            self.kept_bytes -= old.document.body().len();
+            self.leaving.push(old.document);
+            self.drop_sent();
+        }
+    }
+
+    /// What was replaced goes when it is sent.
+    fn drop_sent(&mut self) {
+        for sent in self.leaving.extract_if(.., |document| !document.is_shared()) {
+            self.kept_bytes -= sent.body().len();
         }
     }
 
     /// Those go that were not asked for the longest, but not while a connection still sends them: their memory would not
     /// be free.
     fn make_room(&mut self, bytes: usize) -> Result<(), HandshakeError> {
+        self.drop_sent();
         while self.kept_bytes + bytes > KEPT_BYTES_MAX || self.kept.len() >= KEPT_FILES_MAX {
             let idle = self.kept.iter().filter(|(_, kept)| !kept.document.is_shared());
             let Some(path) = idle.min_by_key(|(_, kept)| kept.last_request).map(|(path, _)| path.clone()) else {
@@ -322,15 +334,18 @@ mod tests {
         let path = |number: usize| format!("/{}", ["2", "3", "4", "5"][number % 4]);
         let mut sent: Vec<Document> = (0..4).map(|number| folder.document(&path(number)).unwrap()).collect();
         let error = loop {
-            let number = 6 + sent.len();
-            File::create(place.site().join(number.to_string())).unwrap().set_len(FILE_BYTES_MAX).unwrap();
+            let number = 6 + sent.len() / 2 * 2; // each second one is the same file, changed
+            File::create(place.site().join(number.to_string()))
+                .unwrap()
+                .set_len(FILE_BYTES_MAX - (sent.len() % 2) as u64)
+                .unwrap();
             match folder.document(&format!("/{number}")) {
                 Ok(document) => sent.push(document),
                 Err(error) => break error,
             }
         };
         assert_eq!(error, HandshakeError::Overloaded);
-        assert_eq!(sent.len() as u64 * FILE_BYTES_MAX, SENT_BYTES_MAX as u64);
+        assert_eq!(sent.len() as u64, SENT_BYTES_MAX as u64 / FILE_BYTES_MAX);
         assert!(folder.document(&path(0)).is_ok(), "that is there");
         drop(sent);
         assert!(folder.document("/10").is_ok() && folder.document("/0").is_ok());

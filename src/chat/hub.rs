@@ -51,6 +51,8 @@ pub struct Hub {
     agenda: DueAgenda,
     /// The sessions that wait for their clients, until they do so no more.
     waiting: Agenda<SessionId>,
+    /// What they hold.
+    waiting_bytes: usize,
     post: Post,
     history: History,
 }
@@ -162,8 +164,9 @@ impl Hub {
         if is_last && !is_final {
             let (now, options) = (out.now(), &self.options);
             let presence_end = self.agenda.add(now + options.presence_grace, Due::Absent(session_id));
-            session.absence =
-                Some(Absence { presence_end, end: self.waiting.add(now + options.resume_window, session_id) });
+            let end = self.waiting.add(now + options.resume_window, session_id);
+            session.absence = Some(Absence { presence_end, end });
+            self.waiting_bytes += session.held_bytes();
         }
         for name in &rooms {
             if let Some(room) = self.rooms.get_mut(name) {
@@ -175,10 +178,11 @@ impl Hub {
             return;
         }
         if is_final {
-            self.end_session(session_id, out);
-        } else if self.waiting.len() > self.options.waiting_max
-            && let Some(oldest) = self.waiting.pop_first()
-        {
+            return self.end_session(session_id, out);
+        }
+        let Options { waiting_max, waiting_bytes_max, .. } = self.options;
+        while self.waiting.len() > waiting_max || self.waiting_bytes > waiting_bytes_max {
+            let Some(oldest) = self.waiting.pop_first() else { break };
             self.end_session(oldest, out);
         }
     }
@@ -198,17 +202,18 @@ impl Hub {
     fn end_session(&mut self, session: SessionId, out: &impl Outbox) {
         self.end_presence(session, out);
         if let Some(session) = self.sessions.remove(&session) {
-            self.end_absence(session.absence);
+            self.end_absence(session.absence, session.held_bytes());
             session.ids_end.into_iter().for_each(|ticket| self.agenda.cancel(ticket));
         }
         shrink_map(&mut self.sessions);
     }
 
-    /// A session waits no more.
-    fn end_absence(&mut self, absence: Option<Absence>) {
+    /// A session waits no more, if it did.
+    fn end_absence(&mut self, absence: Option<Absence>, held_bytes: usize) {
         if let Some(Absence { presence_end, end }) = absence {
             self.agenda.cancel(presence_end);
             self.waiting.cancel(end);
+            self.waiting_bytes -= held_bytes;
         }
     }
 
@@ -216,7 +221,11 @@ impl Hub {
     fn forget_ids(&mut self, session_id: SessionId, out: &impl Outbox) {
         let window = self.options.repeat_window();
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        let before = session.held_bytes();
         let oldest = session.forget_ids(out.now(), window);
+        if session.absence.is_some() {
+            self.waiting_bytes -= before - session.held_bytes();
+        }
         session.ids_end = oldest.map(|at| self.agenda.add(at + window, Due::Ids(session_id)));
     }
 

@@ -5,12 +5,15 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::agenda::Ticket;
+use super::hub::options::PRESENCE_MAX;
 use super::session::{Profile, SessionId};
 
 /// The sessions that are present in a room, connected or in their grace.
 #[derive(Debug, Default)]
 pub struct Presence {
     present: BTreeMap<SessionId, Rc<Profile>>,
+    /// Of what they say of themselves.
+    info_bytes: usize,
     /// Since the readers were told last: who came (`true`) and went. Nobody who did both.
     changes: BTreeMap<SessionId, (bool, Rc<Profile>)>,
     told_at: Option<Instant>,
@@ -33,6 +36,8 @@ impl Presence {
     /// Somebody is there. Whether that is new, or what it says of itself is.
     pub fn join(&mut self, profile: &Rc<Profile>) -> bool {
         let before = self.present.insert(profile.session, profile.clone());
+        self.info_bytes += info_bytes(profile);
+        self.info_bytes -= before.as_deref().map_or(0, info_bytes);
         if before.as_ref().is_some_and(|before| before.info == profile.info) {
             return false;
         }
@@ -44,6 +49,7 @@ impl Presence {
     /// Somebody is there no longer. Whether that is new.
     pub fn leave(&mut self, session: SessionId) -> bool {
         let Some(profile) = self.present.remove(&session) else { return false };
+        self.info_bytes -= info_bytes(&profile);
         self.note(false, profile);
         true
     }
@@ -51,6 +57,16 @@ impl Presence {
     /// How many are there.
     pub fn len(&self) -> usize {
         self.present.len()
+    }
+
+    /// What a list of them takes, about.
+    pub fn told_bytes(&self) -> usize {
+        self.info_bytes + self.len() * MEMBER_BYTES
+    }
+
+    /// Whether only their number is told, since a list of them would be too long.
+    pub fn is_told_by_count(&self, bytes_max: usize) -> bool {
+        self.len() > PRESENCE_MAX || self.told_bytes() > bytes_max
     }
 
     /// Whether nobody is there.
@@ -102,6 +118,13 @@ impl Presence {
         self.changes.insert(profile.session, (is_join, profile));
     }
 }
+
+fn info_bytes(profile: &Profile) -> usize {
+    profile.info.as_ref().map_or(0, |info| info.len())
+}
+
+/// What a member takes in a list, about, besides its `info`.
+const MEMBER_BYTES: usize = 64;
 
 /// A message of presence in a room at most so often.
 const INTERVAL: Duration = Duration::from_secs(1);

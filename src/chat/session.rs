@@ -176,6 +176,8 @@ pub struct Position {
 /// The chats that a session sent lately, by the ids that its client gave them.
 #[derive(Debug, Default)]
 struct Accepted {
+    /// Of the ids.
+    bytes: usize,
     positions: HashMap<RequestId, Position>,
     order: VecDeque<(Instant, RequestId)>,
 }
@@ -202,14 +204,21 @@ impl Session {
 
     /// Forgets the ids of chats that were sent so long ago. Returns when the oldest of the others was.
     pub fn forget_ids(&mut self, now: Instant, window: Duration) -> Option<Instant> {
-        let Accepted { positions, order } = &mut self.accepted;
+        let Accepted { bytes, positions, order } = &mut self.accepted;
         while order.front().is_some_and(|(at, _)| *at + window <= now) {
             let Some((_, old)) = order.pop_front() else { break };
+            *bytes -= old.as_json().len();
             positions.remove(&old);
         }
         shrink_map(positions);
         shrink_queue(order);
         order.front().map(|(at, _)| *at)
+    }
+
+    /// What it takes in memory, about, but for its rooms.
+    pub fn held_bytes(&self) -> usize {
+        let info = self.profile.info.as_ref().map_or(0, |info| info.len());
+        SESSION_BYTES + info + self.accepted.bytes + self.accepted.order.len() * ID_HELD_BYTES
     }
 
     /// How many chats are known by their ids.
@@ -220,12 +229,14 @@ impl Session {
 
     /// Remembers a chat, until [`ACCEPTED_MAX`] others came.
     pub fn note_accepted(&mut self, id: RequestId, position: Position, now: Instant) {
-        let Accepted { positions, order } = &mut self.accepted;
+        let Accepted { bytes, positions, order } = &mut self.accepted;
         if order.len() == ACCEPTED_MAX
             && let Some((_, old)) = order.pop_front()
         {
+            *bytes -= old.as_json().len();
             positions.remove(&old);
         }
+        *bytes += id.as_json().len();
         order.push_back((now, id.clone()));
         positions.insert(id, position);
     }
@@ -238,6 +249,12 @@ fn parse_hex(text: &str) -> Option<[u8; ID_BYTES]> {
 
 /// Chats of a session that are known by their ids. A client that resends more than so many at once may say some twice.
 pub const ACCEPTED_MAX: usize = 1024;
+
+/// What a session and its entries in tables take, about.
+const SESSION_BYTES: usize = 500;
+
+/// What the id of a chat takes beside its text, about: an allocation, its place in the order, its position.
+const ID_HELD_BYTES: usize = 150;
 
 const ID_BYTES: usize = 16;
 const IDS_PER_CALL: usize = 64;

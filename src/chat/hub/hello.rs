@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::options::{ANSWER_BYTES_MAX, BATCH_MAX, PRESENCE_MAX, STATE_DEPTH_MAX};
+use super::options::{BATCH_MAX, STATE_DEPTH_MAX};
 use super::replay::{Link, Replay};
 use super::requests::No;
 use super::rooms::members;
@@ -75,6 +75,7 @@ impl Hub {
         }
         self.welcome(id, request_id, (session, is_resumed), &joined, out);
         for (room, no) in refused {
+            self.part(id, session, &room, out); // a room that a resumed session was in may be there no more
             self.refuse(id, None, Some(&room), &no, out);
         }
         self.replay(id, out);
@@ -92,12 +93,13 @@ impl Hub {
         let known = SessionId::parse(&resume.session).and_then(|known| self.sessions.get_mut(&known));
         let session = known.filter(|session| session.token.is(&resume.token))?;
         let session_id = session.profile.session;
+        let held_bytes = session.held_bytes();
         if info.is_some() && info != session.profile.info.as_deref() {
             let user = session.profile.user.clone();
             session.profile = Rc::new(Profile { session: session_id, user, info: info.map(Into::into) });
         }
         let (twin, absence) = (session.connection.replace(id), session.absence.take());
-        self.end_absence(absence);
+        self.end_absence(absence, held_bytes);
         if let Some(twin) = twin {
             self.dismiss(twin, CloseCode::REPLACED, "replaced", None, out);
         }
@@ -227,7 +229,7 @@ impl Hub {
         };
         let earlier = link.forget(&name);
         let knows_version = options.since.as_ref().is_some_and(|since| since.version.is_some());
-        let is_state_told = options.state && !knows_version && *spent + room.state.bytes() <= ANSWER_BYTES_MAX;
+        let is_state_told = options.state && !knows_version && *spent + room.state.bytes() <= self.options.answer_bytes;
         let replay = Replay::of(room, options, is_state_told).going_on(earlier, options);
         let state = is_state_told.then(|| room.state.to_json());
         *spent += state.as_ref().map_or(0, String::len);
@@ -238,7 +240,9 @@ impl Hub {
             seq: room.seq(),
             version: options.state.then(|| room.state.version()),
             state,
-            people: options.presence.then(|| Others::of(&mut room.presence, session_id, spent)),
+            people: options
+                .presence
+                .then(|| Others::of(&mut room.presence, session_id, spent, self.options.answer_bytes)),
             recovered: options.since.as_ref().map(|_| replay.is_complete()),
         };
         let is_live = !replay.is_needed(room);
@@ -276,20 +280,11 @@ impl Joined {
 }
 
 impl Others {
-    fn of(presence: &mut Presence, own: SessionId, spent: &mut usize) -> Others {
-        let count = presence.len();
-        if count <= PRESENCE_MAX {
-            let others = presence.profiles().filter(|profile| profile.session != own);
-            let bytes =
-                others.map(|profile| MEMBER_BYTES + profile.info.as_ref().map_or(0, |info| info.len())).sum::<usize>();
-            if *spent + bytes <= ANSWER_BYTES_MAX {
-                *spent += bytes;
-                return Others::People(presence.show().filter(|profile| profile.session != own).cloned().collect());
-            }
+    fn of(presence: &mut Presence, own: SessionId, spent: &mut usize, bytes_max: usize) -> Others {
+        if presence.is_told_by_count(bytes_max.saturating_sub(*spent)) {
+            return Others::Count(presence.len() as u64);
         }
-        Others::Count(count as u64)
+        *spent += presence.told_bytes();
+        Others::People(presence.show().filter(|profile| profile.session != own).cloned().collect())
     }
 }
-
-/// What a member takes in a list, about, besides its `info`.
-const MEMBER_BYTES: usize = 64;

@@ -17,6 +17,8 @@ pub struct Options {
     pub rooms_max: usize,
     /// Sessions that wait for their clients (default 100,000). With one more, the one that has waited longest ends.
     pub waiting_max: usize,
+    /// Bytes of what they say of themselves, and of the ids of their chats (default 128 MiB). The same.
+    pub waiting_bytes_max: usize,
     /// Bytes of a room's state as JSON (default 1 MiB): `state_too_large`.
     pub state_bytes: usize,
     /// Chats in a room's log (default 1,000). The oldest go first.
@@ -28,6 +30,9 @@ pub struct Options {
     pub memory_limit: usize,
     /// How long messages to a session are gathered to one array (default: not at all).
     pub batch_interval: Option<Duration>,
+    /// Bytes of states and members in an answer, and of what waits for the client before it (default 1 MiB). Further
+    /// states follow as the client takes them; in place of further members there is their number.
+    pub answer_bytes: usize,
     /// What `welcome` says of the server: bytes of a message.
     pub message_bytes: usize,
     /// What `welcome` says of the server: the time between two pings.
@@ -46,11 +51,13 @@ impl Default for Options {
             rooms_per_session: 100,
             rooms_max: 100_000,
             waiting_max: 100_000,
+            waiting_bytes_max: 128 * 1024 * 1024,
             state_bytes: 1024 * 1024,
             history: 1000,
             history_bytes: 4 * 1024 * 1024,
             memory_limit: 1024 * 1024 * 1024,
             batch_interval: None,
+            answer_bytes: 1024 * 1024,
             message_bytes: limits.message_bytes_max,
             ping_interval: limits.ping_interval,
             ping_misses: limits.ping_misses_max,
@@ -96,10 +103,6 @@ pub const SIGNAL_QUEUE_BYTES_MAX: usize = 256 * 1024;
 
 /// Members above which presence is only their number.
 pub const PRESENCE_MAX: usize = 500;
-
-/// Bytes of states and members in an answer, and of what waits for the client before it. Further states follow as the
-/// client takes them; in place of further members there is their number.
-pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// Clients come back after a restart spread over so long.
 pub const RESTART_SPREAD: Duration = Duration::from_secs(10);

@@ -190,9 +190,10 @@ impl Hub {
         let (joins, mut leaves) = (members(&news.joins), members(&news.leaves));
         leaves.iter_mut().for_each(|member| member.info = None); // who they were is known
         let (count, changes) = (room.presence.len(), joins.len() + leaves.len());
-        let change = match count <= PRESENCE_MAX && changes <= PRESENCE_MAX {
-            true => Change::People { joins: &joins, leaves: &leaves },
-            false => Change::Count(count as u64),
+        let is_count = changes > PRESENCE_MAX || room.presence.is_told_by_count(self.options.answer_bytes);
+        let change = match is_count {
+            true => Change::Count(count as u64),
+            false => Change::People { joins: &joins, leaves: &leaves },
         };
         let json = reply::Presence { room: &room.name, change }.to_json();
         let frame = SharedFrame::text(&json);

@@ -652,7 +652,7 @@ class Room extends Listeners {
   #client;
   #outbox;
   #shared = new SharedState();
-  /** @type {number | undefined} instead of members, in a large room */
+  /** @type {number | undefined} in a large room */
   #count;
   /** @type {Promise<any> | undefined} */
   #syncing;
@@ -665,7 +665,7 @@ class Room extends Listeners {
     this.#outbox = client._outbox;
   }
 
-  /** How many members there are. In a large room only this is known. */
+  /** How many others are there. In a large room only this is known. */
   get count() {
     return this.#count ?? this.members.size;
   }
@@ -892,7 +892,7 @@ class Room extends Listeners {
   #meet({ members, joins = [], leaves = [], count }) {
     // The room is no longer large, and who was there before is not known.
     if (!members && this.#count !== undefined && count === undefined) return void this.#sync();
-    this.#count = count;
+    this.#count = count && count - 1;
     if (members) {
       const present = new Set(members.map((/** @type {Member} */ member) => member.session));
       leaves = [...this.members.values()].filter((member) => !present.has(member.session));

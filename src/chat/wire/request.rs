@@ -12,6 +12,7 @@
 mod read;
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use self::read::body;
 use super::members::{Members, elements, string};
@@ -154,7 +155,7 @@ impl Chat<'_> {
 
 /// The id of a request, in the one way in which it can be written: two are equal if they are the same to every reader.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct RequestId(Box<str>);
+pub struct RequestId(Rc<str>);
 
 impl RequestId {
     /// As JSON: a string of at most 64 bytes, or an integer as it was written.

@@ -68,7 +68,7 @@ test("a page without a network waits, and comes back with what was said meanwhil
   await server.end("SIGTERM");
 });
 
-test("a tab that is closed leaves at once", async () => {
+test("a tab that is closed leaves after the grace", async () => {
   const server = await Server.start({ args: ["--static", "site", "--presence-grace", "300ms"].map(sited) });
   const [ann, bob] = [await visit(server.page), await visit(server.page)];
   await connect(ann, { info: { name: "Ann" }, rooms: { lobby: { presence: true } } });

@@ -188,6 +188,48 @@ fn of_too_many_sessions_that_wait_the_one_that_has_waited_longest_ends() {
 }
 
 #[test]
+fn what_waiting_sessions_hold_is_bounded_and_the_oldest_go_first() {
+    let mut bench = Bench::with(Options { waiting_bytes_max: 20_000, ..Options::default() });
+    let clients: Vec<Client> = (0..5)
+        .map(|_| {
+            let id = bench.announced();
+            bench.hello(id, json!({"rooms": {"a": {}}, "info": "i".repeat(4000)}))
+        })
+        .collect();
+    for n in 0..10 {
+        bench.ask(&clients[4], json!({"type": "chat", "id": format!("{n:060}"), "room": "a"}));
+    }
+    for client in &clients[..4] {
+        bench.lose(client.id);
+    }
+    let held = bench.hub.waiting_bytes;
+    assert!((16_000..20_000).contains(&held), "{held}");
+    bench.lose(clients[4].id);
+    assert_eq!((bench.hub.waiting.len(), bench.hub.sessions.len()), (3, 3));
+    assert!((15_000..20_000).contains(&bench.hub.waiting_bytes));
+    let is_resumed =
+        |bench: &mut Bench, index: usize| bench.resume(&clients[index], json!({})).welcome["resumed"] == true;
+    let back: Vec<bool> = (0..5).map(|index| is_resumed(&mut bench, index)).collect();
+    assert_eq!(back, [false, false, true, true, true]);
+    assert_eq!(bench.hub.waiting_bytes, 0);
+}
+
+#[test]
+fn ids_that_are_forgotten_while_a_session_waits_no_longer_count() {
+    let mut bench = Bench::with(Options { resume_window: seconds(1000), ..Options::default() });
+    let ann = bench.client(json!({"a": {}}));
+    bench.wait(Options::default().repeat_window());
+    bench.ask(&ann, json!({"type": "chat", "id": 1, "room": "a"}));
+    bench.wait(seconds(600));
+    bench.lose(ann.id);
+    let before = bench.hub.waiting_bytes;
+    bench.wait(seconds(900));
+    assert!(bench.hub.waiting_bytes < before && bench.hub.waiting_bytes > 0);
+    bench.wait(seconds(100));
+    assert!(bench.is_empty());
+}
+
+#[test]
 fn a_twin_that_is_replaced_takes_nobodys_place_among_those_who_wait() {
     let mut bench = Bench::with(Options { waiting_max: 1, ..Options::default() });
     let (ann, bob) = (bench.client(json!({"a": {}})), bench.client(json!({"a": {}})));

@@ -254,14 +254,15 @@ impl Bench {
 
     /// Nobody and nothing is left that would cost memory.
     fn is_empty(&self) -> bool {
-        let Hub { sessions, rooms, agenda, lobby, history, .. } = &self.hub;
+        let Hub { sessions, rooms, agenda, lobby, waiting, waiting_bytes, .. } = &self.hub;
         let has_clients = (0..self.opened).any(|index| self.hub.clients.get(ConnId::for_test(index)).is_some());
         sessions.is_empty()
             && rooms.is_empty()
             && agenda.next().is_none()
             && lobby.is_empty()
             && !has_clients
-            && history.bytes == 0
+            && waiting.is_empty()
+            && (*waiting_bytes, self.hub.kept_bytes()) == (0, 0)
             && self.hub.post.is_empty()
     }
 }

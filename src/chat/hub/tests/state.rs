@@ -120,7 +120,7 @@ fn states_that_are_too_much_for_a_welcome_come_behind_it() {
     let mut bench = Bench::new();
     let ann = bench.client(json!({"a": {}, "b": {}}));
     for room in ["a", "b"] {
-        let large = "x".repeat(options::ANSWER_BYTES_MAX * 2 / 3);
+        let large = "x".repeat(Options::default().answer_bytes * 2 / 3);
         bench.say(ann.id, json!({"type": "patch", "room": room, "patch": {"k": large}}));
     }
     let bob = bench.client(json!({"a": {"state": true}, "b": {"state": true}}));

@@ -110,7 +110,9 @@ fn each_flag_is_in_the_table_with_its_default() {
         hello_timeout,
         rooms_per_session,
         rooms_max,
-        waiting_max: _, // it has no flag
+        waiting_max: _, // these have no flag
+        waiting_bytes_max: _,
+        answer_bytes: _,
         state_bytes,
         history,
         history_bytes,
@@ -162,11 +164,15 @@ fn each_bound_is_in_the_table_with_its_value() {
         ("bytes of `info`", count(INFO_BYTES_MAX)),
         ("patches kept of a room", count(options::PATCHES_MAX)),
         ("bytes of patches kept of a room", bytes(options::PATCHES_BYTES_MAX)),
-        ("bytes of states and members in an answer", bytes(options::ANSWER_BYTES_MAX)),
+        ("bytes of states and members in an answer", bytes(Options::default().answer_bytes)),
         ("bytes that wait where a signal is left out", bytes(options::SIGNAL_QUEUE_BYTES_MAX)),
         ("sessions in a room that are told one by one", count(options::PRESENCE_MAX)),
         ("ids of chats that a session remembers", count(ACCEPTED_MAX)),
         ("sessions without a connection", count(Options::default().waiting_max)),
+        (
+            "bytes of what they say of themselves and of the ids of their chats",
+            bytes(Options::default().waiting_bytes_max),
+        ),
         ("time over which a restart spreads the clients", seconds(options::RESTART_SPREAD)),
     ]
     .map(|(what, value)| (what.to_owned(), value));
