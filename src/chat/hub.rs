@@ -53,6 +53,8 @@ pub struct Hub {
     waiting: Agenda<SessionId>,
     /// What they hold.
     waiting_bytes: usize,
+    /// The rooms in which nobody is, until they are forgotten.
+    empty_rooms: Agenda<Rc<str>>,
     post: Post,
     history: History,
 }
@@ -77,8 +79,6 @@ enum Due {
     Absent(SessionId),
     /// Who came and went in a room is told.
     Presence(Rc<str>),
-    /// A room was empty for long.
-    Forget(Rc<str>),
     /// What was gathered for a client is sent.
     Batch(ConnId),
     /// The ids of a session's chats are forgotten.
@@ -172,7 +172,9 @@ impl Hub {
             if let Some(room) = self.rooms.get_mut(name) {
                 room.members.remove(id);
             }
-            self.end_if_empty(name, out);
+            if is_last {
+                self.end_if_empty(name, out); // else its next line joins it again, or leaves it
+            }
         }
         if !is_last {
             return;
@@ -328,13 +330,17 @@ impl App for Hub {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        [self.agenda.next(), self.waiting.next()].into_iter().flatten().min()
+        [self.agenda.next(), self.waiting.next(), self.empty_rooms.next()].into_iter().flatten().min()
     }
 
     fn on_timeout(&mut self, out: &mut impl Outbox) {
         for _ in 0..DUE_PER_TURN {
             let Some(session) = self.waiting.pop_due(out.now()) else { break };
             self.end_session(session, out);
+        }
+        for _ in 0..DUE_PER_TURN {
+            let Some(room) = self.empty_rooms.pop_due(out.now()) else { break };
+            self.forget_room(&room);
         }
         for _ in 0..DUE_PER_TURN {
             let Some(due) = self.agenda.pop_due(out.now()) else { return };
@@ -345,7 +351,6 @@ impl App for Hub {
                 }
                 Due::Absent(session) => self.end_presence(session, out),
                 Due::Presence(room) => self.tell_presence(&room, out),
-                Due::Forget(room) => self.forget_room(&room),
                 Due::Batch(id) => self.post.flush_due(id, &mut self.agenda, out),
                 Due::Ids(session) => self.forget_ids(session, out),
             }

@@ -58,7 +58,7 @@ impl Speaker<'_> {
 }
 
 impl Hub {
-    /// The room of this name, which is made if it is not there.
+    /// The room of this name, which is made if it is not there. The one that was empty for the longest makes place for it.
     ///
     /// # Errors
     /// `room_limit` if there are too many, `internal` if the system has no random numbers.
@@ -67,7 +67,8 @@ impl Hub {
             return Ok(name);
         }
         if self.rooms.len() >= self.options.rooms_max && name != LOBBY {
-            return Err(ErrorCode::RoomLimit);
+            let oldest = self.empty_rooms.pop_first().ok_or(ErrorCode::RoomLimit)?;
+            self.forget_room(&oldest);
         }
         let epoch = self.ids.next_epoch().map_err(|_| ErrorCode::Internal)?;
         let name: Rc<str> = name.into();
@@ -79,7 +80,7 @@ impl Hub {
     pub(super) fn keep_room(&mut self, name: &str) -> Option<Rc<str>> {
         let room = self.rooms.get_mut(name)?;
         if let Some(end) = room.end.take() {
-            self.agenda.cancel(end);
+            self.empty_rooms.cancel(end);
         }
         Some(room.name.clone())
     }
@@ -89,7 +90,7 @@ impl Hub {
         let has_others = &**name == LOBBY && !self.lobby.is_empty();
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.members.is_empty() && !has_others) else { return };
         if room.end.is_none() {
-            room.end = Some(self.agenda.add(out.now() + self.options.resume_window, Due::Forget(name.clone())));
+            room.end = Some(self.empty_rooms.add(out.now() + self.options.resume_window, name.clone()));
         }
     }
 

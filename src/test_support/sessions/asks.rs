@@ -165,7 +165,9 @@ impl Model {
     fn join(&mut self, session: &str, name: &str, options: &JoinOptions<'_>, told: Option<&Value>) -> View {
         self.open_room(name);
         let wants = (options.presence, options.state);
-        self.sessions.get_mut(session).expect("it joins").rooms.insert(name.to_owned(), wants);
+        let joining = self.sessions.get_mut(session).expect("it joins");
+        joining.rooms.insert(name.to_owned(), wants);
+        joining.gone.remove(name);
         self.touch(name);
         let Some(told) = told else { return View::loose() };
         self.note_epoch(name, &told["epoch"]);
@@ -212,6 +214,8 @@ impl Model {
                 let view = self.join(&name, &room, options, Some(&welcome["rooms"][&room]));
                 views.insert(room, Some(view));
             } else {
+                self.sessions.get_mut(&name).expect("it has begun").rooms.remove(&room);
+                self.touch(&room);
                 refused.push(room);
             }
         }
@@ -246,7 +250,10 @@ impl Model {
             self.known.push((name.clone(), token.clone()));
             let (rooms, accepted) = (BTreeMap::new(), VecDeque::new());
             let (info, line) = (hello.info.map(str::to_owned), Some(from));
-            self.sessions.insert(name.clone(), Session { token, info, rooms, line, lost_at: None, accepted });
+            self.sessions.insert(
+                name.clone(),
+                Session { token, info, rooms, gone: BTreeSet::new(), line, lost_at: None, accepted },
+            );
         }
         self.touch(LOBBY);
         (name, known.is_some())

@@ -50,6 +50,8 @@ pub(super) struct Session {
     pub(super) info: Option<String>,
     /// With what it wants: presence, state.
     pub(super) rooms: BTreeMap<String, (bool, bool)>,
+    /// Those of them that made place for others while it waited: in what is called so now it is not present.
+    pub(super) gone: BTreeSet<String>,
     pub(super) line: Option<ConnId>,
     pub(super) lost_at: Option<Instant>,
     /// Chats by their ids: the room, the epoch, the number, and when it was said.
@@ -88,6 +90,8 @@ pub(super) struct Model {
     pub(super) known: Vec<(String, String)>,
     /// Those without a connection, in the order in which they lost it.
     waiting: VecDeque<String>,
+    /// The rooms in which nobody is, in the order in which they became so.
+    empty: VecDeque<String>,
     /// All lives of all rooms.
     pub(super) epochs: BTreeSet<String>,
     pub(super) signals: BTreeSet<String>,
@@ -105,6 +109,7 @@ impl Model {
             lines: BTreeMap::new(),
             known: Vec::new(),
             waiting: VecDeque::new(),
+            empty: VecDeque::new(),
             epochs: BTreeSet::new(),
             signals: BTreeSet::new(),
             stirred_at: now,
@@ -128,6 +133,7 @@ impl Model {
         self.now = now;
         let is_over = |since: Option<Instant>, time: Duration| since.is_some_and(|since| since + time <= now);
         self.rooms.retain(|_, room| !is_over(room.empty_at, window));
+        self.empty.retain(|room| self.rooms.contains_key(room));
         for session in self.sessions.values().filter(|session| is_over(session.lost_at, grace)) {
             self.stirred_at = self.stirred_at.max(session.lost_at.map_or(now, |at| at + grace));
         }
@@ -201,11 +207,24 @@ impl Model {
         };
         let is_empty = !self.lines.iter().any(is_in);
         let Some(room) = self.rooms.get_mut(name) else { return };
+        match is_empty {
+            true if room.empty_at.is_none() => self.empty.push_back(name.to_owned()),
+            true => {}
+            false => self.empty.retain(|other| other != name),
+        }
         room.empty_at = is_empty.then(|| room.empty_at.unwrap_or(self.now));
         self.stirred_at = self.now;
     }
 
     pub(super) fn open_room(&mut self, name: &str) -> &mut Room {
+        let is_over = self.rooms.len() >= self.options.rooms_max && name != LOBBY && !self.rooms.contains_key(name);
+        if is_over && let Some(oldest) = self.empty.pop_front() {
+            self.rooms.remove(&oldest);
+            let waiting = self.sessions.values_mut().filter(|session| session.rooms.contains_key(&oldest));
+            for session in waiting {
+                session.gone.insert(oldest.clone());
+            }
+        }
         let room = || Room {
             epoch: None,
             chats: Vec::new(),
@@ -231,14 +250,14 @@ impl Model {
         let rooms = &self.sessions[session].rooms;
         let is_new = !self.rooms.contains_key(name) && name != LOBBY;
         (rooms.contains_key(name) || rooms.len() < self.options.rooms_per_session)
-            && (!is_new || self.rooms.len() < self.options.rooms_max)
+            && (!is_new || self.rooms.len() < self.options.rooms_max || !self.empty.is_empty())
     }
 
     /// The sessions that are present in a room, but for one, with what they say of themselves.
     pub(super) fn present(&self, name: &str, own: &str) -> People {
         let is_present = |session: &Session| {
             let is_there = session.lost_at.is_none_or(|at| self.now < at + self.options.presence_grace);
-            is_there && session.rooms.contains_key(name)
+            is_there && session.rooms.contains_key(name) && !session.gone.contains(name)
         };
         let others = self.sessions.iter().filter(|(id, session)| *id != own && is_present(session));
         others.map(|(id, session)| (id.clone(), session.info.clone())).collect()

@@ -254,7 +254,7 @@ impl Bench {
 
     /// Nobody and nothing is left that would cost memory.
     fn is_empty(&self) -> bool {
-        let Hub { sessions, rooms, agenda, lobby, waiting, waiting_bytes, .. } = &self.hub;
+        let Hub { sessions, rooms, agenda, lobby, waiting, waiting_bytes, empty_rooms, .. } = &self.hub;
         let has_clients = (0..self.opened).any(|index| self.hub.clients.get(ConnId::for_test(index)).is_some());
         sessions.is_empty()
             && rooms.is_empty()
@@ -262,6 +262,7 @@ impl Bench {
             && lobby.is_empty()
             && !has_clients
             && waiting.is_empty()
+            && empty_rooms.is_empty()
             && (*waiting_bytes, self.hub.kept_bytes()) == (0, 0)
             && self.hub.post.is_empty()
     }

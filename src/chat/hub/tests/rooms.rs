@@ -116,6 +116,37 @@ fn there_are_at_most_so_many_rooms_beside_the_lobby() {
 }
 
 #[test]
+fn a_room_that_is_empty_makes_place_for_another_and_the_longest_first() {
+    let mut bench = Bench::with(Options { rooms_max: 3, ..Options::default() });
+    let (ann, bob) = (bench.client(json!({"a": {}})), bench.client(json!({})));
+    // Nobody can keep others from new rooms by making and leaving them.
+    for n in 0..10 {
+        for message in ["join", "leave"] {
+            let room = if n == 0 { "b".to_owned() } else { format!("c{n}") };
+            let answer = bench.ask(&bob, json!({"type": message, "id": 1, "room": room}));
+            assert_eq!(answer["type"], "ack", "{answer}");
+        }
+    }
+    let names: Vec<&str> = bench.hub.rooms.keys().map(|name| &**name).collect();
+    assert!(names.len() == 3 && ["a", "c8", "c9"].iter().all(|name| names.contains(name)), "{names:?}");
+    // The room of a session that waits may go too: then its log is another, and it is told.
+    let chat = bench.ask(&ann, json!({"type": "chat", "id": 1, "room": "a"}));
+    bench.lose(ann.id);
+    for room in ["d", "e", "f"] {
+        assert_eq!(bench.ask(&bob, json!({"type": "join", "id": 1, "room": room}))["type"], "ack");
+    }
+    let since = json!({"rooms": {"a": {"since": {"epoch": chat["epoch"], "seq": chat["seq"]}}}});
+    let back = bench.resume(&ann, since.clone());
+    assert_eq!((&back.welcome["resumed"], &back.welcome["rooms"]), (&json!(true), &json!({})));
+    assert_has(&bench.one(back.id), &json!({"type": "error", "code": "room_limit", "room": "a"}));
+    assert_eq!(bench.ask(&back, json!({"type": "chat", "id": 2, "room": "a"}))["code"], "not_joined");
+    bench.ask(&bob, json!({"type": "leave", "id": 1, "room": "e"}));
+    let again = bench.resume(&back, since);
+    assert_eq!(again.welcome["rooms"]["a"]["recovered"], false);
+    assert_has(&bench.one(again.id), &json!({"type": "gap", "room": "a", "reason": "reset"}));
+}
+
+#[test]
 fn a_chat_reaches_those_in_its_room_until_they_leave() {
     let mut bench = Bench::new();
     let (ann, bob, cid) = (bench.client(json!({"a": {}})), bench.client(json!({"b": {}})), bench.client(json!({})));
