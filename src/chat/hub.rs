@@ -50,11 +50,11 @@ pub struct Hub {
     rooms: HashMap<Rc<str>, Box<Room>>,
     agenda: DueAgenda,
     /// The sessions that wait for their clients, until they do so no more.
-    waiting: Agenda<SessionId>,
+    waiting: DueAgenda,
     /// What they hold.
     waiting_bytes: usize,
     /// The rooms in which nobody is, until they are forgotten.
-    empty_rooms: Agenda<Rc<str>>,
+    empty_rooms: DueAgenda,
     post: Post,
     history: History,
 }
@@ -83,6 +83,10 @@ enum Due {
     Batch(ConnId),
     /// The ids of a session's chats are forgotten.
     Ids(SessionId),
+    /// A session has waited for its client in vain.
+    End(SessionId),
+    /// A room was empty for long.
+    Forget(Rc<str>),
 }
 
 type DueAgenda = Agenda<Due>;
@@ -164,7 +168,7 @@ impl Hub {
         if is_last && !is_final {
             let (now, options) = (out.now(), &self.options);
             let presence_end = self.agenda.add(now + options.presence_grace, Due::Absent(session_id));
-            let end = self.waiting.add(now + options.resume_window, session_id);
+            let end = self.waiting.add(now + options.resume_window, Due::End(session_id));
             session.absence = Some(Absence { presence_end, end });
             self.waiting_bytes += session.held_bytes();
         }
@@ -185,7 +189,7 @@ impl Hub {
         let Options { waiting_max, waiting_bytes_max, .. } = self.options;
         while self.waiting.len() > waiting_max || self.waiting_bytes > waiting_bytes_max {
             let Some(oldest) = self.waiting.pop_first() else { break };
-            self.end_session(oldest, out);
+            self.act(oldest, out);
         }
     }
 
@@ -216,6 +220,21 @@ impl Hub {
             self.agenda.cancel(presence_end);
             self.waiting.cancel(end);
             self.waiting_bytes -= held_bytes;
+        }
+    }
+
+    fn act(&mut self, due: Due, out: &mut impl Outbox) {
+        match due {
+            Due::Hello(id) => {
+                self.clients.remove(id);
+                out.close(id, CloseCode::HELLO_TIMEOUT, "hello_timeout");
+            }
+            Due::Absent(session) => self.end_presence(session, out),
+            Due::Presence(room) => self.tell_presence(&room, out),
+            Due::Batch(id) => self.post.flush_due(id, &mut self.agenda, out),
+            Due::Ids(session) => self.forget_ids(session, out),
+            Due::End(session) => self.end_session(session, out),
+            Due::Forget(room) => self.forget_room(&room),
         }
     }
 
@@ -334,25 +353,12 @@ impl App for Hub {
     }
 
     fn on_timeout(&mut self, out: &mut impl Outbox) {
-        for _ in 0..DUE_PER_TURN {
-            let Some(session) = self.waiting.pop_due(out.now()) else { break };
-            self.end_session(session, out);
-        }
-        for _ in 0..DUE_PER_TURN {
-            let Some(room) = self.empty_rooms.pop_due(out.now()) else { break };
-            self.forget_room(&room);
-        }
-        for _ in 0..DUE_PER_TURN {
-            let Some(due) = self.agenda.pop_due(out.now()) else { return };
-            match due {
-                Due::Hello(id) => {
-                    self.clients.remove(id);
-                    out.close(id, CloseCode::HELLO_TIMEOUT, "hello_timeout");
-                }
-                Due::Absent(session) => self.end_presence(session, out),
-                Due::Presence(room) => self.tell_presence(&room, out),
-                Due::Batch(id) => self.post.flush_due(id, &mut self.agenda, out),
-                Due::Ids(session) => self.forget_ids(session, out),
+        let agendas: [fn(&mut Hub) -> &mut DueAgenda; 3] =
+            [|hub| &mut hub.waiting, |hub| &mut hub.empty_rooms, |hub| &mut hub.agenda];
+        for agenda in agendas {
+            for _ in 0..DUE_PER_TURN {
+                let Some(due) = agenda(self).pop_due(out.now()) else { break };
+                self.act(due, out);
             }
         }
     }

@@ -60,6 +60,16 @@ test("it waits 2, 4, 8, 16 and 32 s at most, and then gives up and says so", asy
   assert.equal(fake.sockets.length, 6);
 });
 
+test("with more attempts a wait is never longer than a minute", async (t) => {
+  const fake = await start(t, { attempts: Infinity });
+  for (let attempt = 1; attempt <= 1100; attempt++) {
+    fake.socket.ends(1006);
+    assert.equal(wait(fake.client), Math.min(60_000, 2000 * 2 ** (attempt - 1)));
+    await fake.tick(60_000);
+  }
+  fake.client.close();
+});
+
 test("the numbers are options", async (t) => {
   const fake = await start(t, { baseMs: 100, attempts: 1 });
   fake.socket.ends(1006);

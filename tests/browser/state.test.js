@@ -323,6 +323,7 @@ test("a conflict with a version that has not come yet asks for the state first",
 
 test("change gives up after a bounded number of conflicts, and takes its patch back", async (t) => {
   const fake = await following(t, { n: 1 }, 10, { changes: 3 });
+  const errors = record(fake.client, "error");
   const done = fake.room.change((state) => void (state.n = "mine"));
   for (let version = 11; version <= 13; version++) {
     await settle();
@@ -332,6 +333,7 @@ test("change gives up after a bounded number of conflicts, and takes its patch b
   await assert.rejects(done, { code: "version_conflict" });
   await settle();
   assert.deepEqual([fake.socket.of("patch").length, fake.room.state], [3, { n: 13 }]);
+  assert.deepEqual(errors.map(({ code }) => code), ["version_conflict"], "one that is tried again is no error");
 });
 
 test("change gives up at once on any other error, and on one of its function", async (t) => {

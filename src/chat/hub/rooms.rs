@@ -67,7 +67,7 @@ impl Hub {
             return Ok(name);
         }
         if self.rooms.len() >= self.options.rooms_max && name != LOBBY {
-            let oldest = self.empty_rooms.pop_first().ok_or(ErrorCode::RoomLimit)?;
+            let Some(Due::Forget(oldest)) = self.empty_rooms.pop_first() else { return Err(ErrorCode::RoomLimit) };
             self.forget_room(&oldest);
         }
         let epoch = self.ids.next_epoch().map_err(|_| ErrorCode::Internal)?;
@@ -90,7 +90,7 @@ impl Hub {
         let has_others = &**name == LOBBY && !self.lobby.is_empty();
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.members.is_empty() && !has_others) else { return };
         if room.end.is_none() {
-            room.end = Some(self.empty_rooms.add(out.now() + self.options.resume_window, name.clone()));
+            room.end = Some(self.empty_rooms.add(out.now() + self.options.resume_window, Due::Forget(name.clone())));
         }
     }
 

@@ -26,7 +26,7 @@ const COLORS = ["yellow", "pink", "green", "blue"];
 const GAP_REASONS = {
   overrun: "this tab was too slow",
   expired: "the server keeps only the latest",
-  reset: "the server has lost its log, as in a restart",
+  reset: "the server has lost its log, as in a restart, and the board begins anew",
 };
 /** @type {Record<string, number[]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -136,7 +136,7 @@ function showStatus() {
   if (page.status.textContent !== text) page.status.textContent = text; // it is read out
   page.status.dataset.state = state;
   page.drop.disabled = state !== "open";
-  page.reconnect.hidden = state === "open" || state === "connecting" || !isPlugged;
+  page.reconnect.disabled = state === "open" || state === "connecting" || !isPlugged;
   page.latency.textContent = state !== "open" || latency === undefined ? "–" : `${latency || "< 1"} ms`;
   const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
   page.countdown.textContent = state === "waiting" ? `, next try in ${seconds} s` : "";
@@ -163,7 +163,8 @@ const guestName = () => `Guest ${10 + Math.floor(Math.random() * 90)}`;
 
 /** @param {unknown} value @param {number} max @returns {string} one line of text */
 function cut(value, max) {
-  return typeof value === "string" ? value.slice(0, max).replace(/[\s\p{Cc}]+/gu, " ").trim() : "";
+  const text = typeof value === "string" ? value.slice(0, max).replace(/[\s\p{Cc}]+/gu, " ").trim() : "";
+  return /[^\s\p{Cf}]/u.test(text) ? text : ""; // there must be something to see
 }
 
 /** @param {Member | undefined} member @param {unknown} [said] by itself, if it is not here any more */
@@ -371,16 +372,15 @@ function changeBoard(answer) {
   return track(answer).catch(({ message }) => addEvent(`The board was not changed: ${message}`));
 }
 
-/** By compare-and-set, so that several who add at a time keep to the limit. @param {string} color */
+/** Where the other notes are not. @param {string} color */
 function addNote(color) {
   const id = (focusId = Math.random().toString(36).slice(2, 12));
-  const [x, y] = [Math.random(), Math.random()].map((at) => place((0.1 + at * 0.6) * PLACES));
-  const added = room.change((state) => {
-    const notes = notesOf(state);
-    if (notes.size < NOTES_MAX) notes.set(id, { text: "", color, x, y, by: toldName });
-    return { ...state, notes: Object.fromEntries(notes) };
-  });
-  changeBoard(added);
+  const others = [...currentNotes().values()];
+  if (others.length >= NOTES_MAX) return;
+  const places = Array.from({ length: 20 }, () => [Math.random(), Math.random()].map((at) => place(at * 0.8 * PLACES)));
+  const distance = (/** @type {number[]} */ [x, y]) => Math.min(PLACES, ...others.map((note) => Math.hypot(note.x - x, note.y - y)));
+  const [x, y] = places.reduce((best, other) => (distance(other) > distance(best) ? other : best));
+  changeBoard(room.update({ notes: { [id]: { text: "", color, x, y, by: toldName } } }));
 }
 
 /** So that there is something to drag: in a room that nobody has written in yet. */
@@ -395,7 +395,8 @@ function putFirstNotes() {
 
 function draw() {
   const notes = currentNotes();
-  for (const button of addButtons) button.disabled = notes.size >= NOTES_MAX;
+  const isFull = notes.size >= NOTES_MAX;
+  for (const button of addButtons) Object.assign(button, { disabled: isFull, title: isFull ? "The board is full" : "" });
   for (const [id, { item }] of views) {
     if (notes.has(id)) continue;
     if (item.contains(document.activeElement)) addButtons[0].focus();
@@ -487,6 +488,15 @@ page.message.addEventListener("input", () => {
 });
 for (const button of addButtons) button.addEventListener("click", () => addNote(button.dataset.color ?? ""));
 
+// Who reads the end of the chat goes on doing so when the page changes its size.
+let isAtEnd = true;
+page.log.addEventListener("scroll", () => {
+  isAtEnd = page.log.scrollHeight - page.log.scrollTop - page.log.clientHeight < 60;
+});
+new ResizeObserver(() => {
+  if (isAtEnd) page.log.scrollTop = page.log.scrollHeight;
+}).observe(page.log);
+
 setInterval(showStatus, 500);
 setInterval(showTyping, 500);
 setInterval(() => document.hidden || client.ping(), PING_MS);
@@ -497,4 +507,5 @@ page.room.textContent = roomName;
 document.title = `frameloop: ${roomName}`;
 page["other-tab"].href = location.href;
 page.name.value = cut(sessionStorage.getItem("frameloop-name"), 30) || guestName();
+sessionStorage.setItem("frameloop-name", page.name.value);
 start();

@@ -10,7 +10,6 @@
  *     const docs = await client.join("docs", { presence: true, state: true, last: 20 });
  *     docs.on("chat", (chat) => showLine(chat.from.session, chat.msg));
  *     const { seq } = await docs.chat({ msg: "hi" }); // resolved by the ack, even after a lost line
- *     docs.signal({ typing: true });                  // goes now or never
  *     await docs.set({ ...docs.state, title: "Plan" }); // only what changed travels
  *     await docs.change((state) => { state.count = (state.count ?? 0) + 1; }); // compare-and-set, tried again
  *     client.close();
@@ -36,6 +35,7 @@
  * @property {number} [buffer] requests that may wait for their ack
  * @property {number} [batchMs] time to collect messages; without it an animation frame, or in Node one turn
  * @property {number} [baseMs] the longest first wait for a reconnect; doubles with each attempt
+ * @property {number} [maxMs] up to this
  * @property {number} [attempts] reconnects in a row before giving up
  * @property {number} [connectMs] time for a connection, up to its welcome
  * @property {number} [changes] attempts of one `change`
@@ -226,7 +226,6 @@ class Line {
     }
   }
 
-  /** The application's token of now. */
   async token() {
     const { token } = this.#options;
     return typeof token === "function" ? token() : token;
@@ -237,7 +236,6 @@ class Line {
     this.#socket?.send(text);
   }
 
-  /** How much waits to leave. */
   get unsent() {
     return this.#socket?.bufferedAmount ?? 0;
   }
@@ -325,7 +323,6 @@ class Line {
     if (held === this.#held) this.#go();
   }
 
-  /** Takes what was read, until it is held. */
   #go() {
     this.#held = undefined;
     while (!this.#held && this.#unread.length > 0) {
@@ -345,7 +342,8 @@ class Line {
     if (attempt > this.#options.attempts) {
       return this.#become({ ...this.status, state: "offline", code, reason, retryAt: undefined });
     }
-    let wait = this.#options.random() * this.#options.baseMs * 2 ** (attempt - 1);
+    const { random, baseMs, maxMs } = this.#options;
+    let wait = random() * Math.min(maxMs, baseMs * 2 ** (attempt - 1));
     // Once: a server that always says so must not be called in a circle.
     if (next === "return" && attempt === 1) wait = 0;
     if (after_ms !== undefined) wait = Math.min(after_ms, WAIT_MS_MAX);
@@ -393,7 +391,7 @@ class Line {
 /**
  * A message that waits to be sent and, but for signals, answered. `text` is its JSON; `sent` is on this connection.
  *
- * @typedef {{ id: string, type: string, room?: Room, text: string, bytes: number, sent: boolean,
+ * @typedef {{ id: string, type: string, room?: Room, text: string, bytes: number, sent: boolean, retried?: boolean,
  *   answered: Promise<any>, resolve: (answer: any) => void, reject: (error: Error) => void }} Request
  */
 
@@ -460,7 +458,7 @@ class Outbox {
     const request = this.#take(id);
     request?.room?._refused(request);
     request?.reject(error);
-    this.#hooks.failed(error, request?.room);
+    if (!request?.retried || error.code !== "version_conflict") this.#hooks.failed(error, request?.room);
   }
 
   /** Refuses all that waits and that comes. @param {string} code @param {string} [message] */
@@ -481,7 +479,6 @@ class Outbox {
     return [...this.#requests.values()].filter(which);
   }
 
-  /** Sends what waits. */
   flush() {
     this.#unschedule();
     if (!this.#hooks.isOpen()) return;
@@ -803,9 +800,10 @@ class Room extends Listeners {
     this.#client._emit(event, value, this);
   }
 
-  /** @param {any} patch @param {number} [base] @returns {Promise<{ version: number }>} */
-  #patch(patch, base) {
+  /** @param {any} patch @param {number} [base] @param {boolean} [retried] @returns {Promise<{ version: number }>} */
+  #patch(patch, base, retried) {
     const request = this.#outbox.add("patch", { patch, base }, this);
+    request.retried = retried;
     if (this.#outbox.has(request.id)) {
       this.#shared.add(request.id, patch, base !== undefined);
       this.#tell("state", this.state);
@@ -824,7 +822,7 @@ class Room extends Listeners {
       const patch = diff(this.state, plainObject(edit(copy) ?? copy));
       if (patch === undefined) return { version: this.version };
       try {
-        return await this.#patch(patch, this.version);
+        return await this.#patch(patch, this.version, left > 1);
       } catch (/** @type {any} */ error) {
         if (error.code !== "version_conflict" || left <= 1) throw error;
         if ((this.version ?? -1) < error.details.version) await this.#sync();
@@ -832,7 +830,6 @@ class Room extends Listeners {
     }
   }
 
-  /** Waits until the state is known. */
   async #known() {
     if (!this._options.state) throw new Error("join the room with { state: true }");
     if (this.epoch === undefined) await this._joined;
@@ -1180,6 +1177,7 @@ const STOPS = new Set([1000, 1002, 1003, 1007, 1008]);
 const DEFAULTS = {
   buffer: 1000,
   baseMs: 2000,
+  maxMs: 60_000,
   attempts: 5,
   connectMs: 10_000,
   changes: 10,
