@@ -66,6 +66,10 @@ impl Hub {
         for room in unwanted {
             self.part(id, session, &room, out);
         }
+        // Those that it goes on with make place for none of the others.
+        for room in self.sessions[&session].rooms.keys().cloned().collect::<Vec<_>>() {
+            self.keep_room(&room);
+        }
         let (mut joined, mut refused, mut spent) = (Vec::new(), Vec::new(), out.queued_bytes(id));
         for (room, options) in &rooms {
             match self.join(id, session, room, options, &mut spent, out) {

@@ -208,6 +208,9 @@ impl Model {
             self.sessions.get_mut(&name).expect("it has begun").rooms.remove(room);
             self.touch(room);
         }
+        for room in own.keys() {
+            self.touch(room);
+        }
         let (mut views, mut refused) = (BTreeMap::new(), Vec::new());
         for (room, options) in rooms {
             if self.may_join(&name, &room) {
@@ -255,7 +258,9 @@ impl Model {
                 Session { token, info, rooms, gone: BTreeSet::new(), line, lost_at: None, accepted },
             );
         }
-        self.touch(LOBBY);
+        if before == Mode::Plain {
+            self.touch_but(LOBBY, Some(from));
+        }
         (name, known.is_some())
     }
 

@@ -197,7 +197,13 @@ impl Model {
 
     /// Who is in a room has changed.
     pub(super) fn touch(&mut self, name: &str) {
+        self.touch_but(name, None);
+    }
+
+    /// The same, and this one is no longer in it, or not yet.
+    pub(super) fn touch_but(&mut self, name: &str, absent: Option<ConnId>) {
         let is_in = |(id, line): (&ConnId, &Line)| match line.mode {
+            _ if Some(*id) == absent => false,
             Mode::Plain => name == LOBBY,
             Mode::Session => self
                 .sessions
