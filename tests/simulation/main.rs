@@ -119,7 +119,7 @@ const SEEDS_OF_ALL: u64 = 600;
 #[test]
 fn among_few_seeds_with_sessions_is_all_that_may_happen() {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for seed in 0..60 {
+    for seed in 0..200 {
         for (what, count) in sessions::run(seed).1.named() {
             *counts.entry(what).or_default() += count;
         }

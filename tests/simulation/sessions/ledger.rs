@@ -1,7 +1,9 @@
-//! All that anybody was told of the chats: each stands at one place in one log, and all agree where.
+//! All that anybody was told: each chat stands at one place in one log, and all agree where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
+
+use super::state::Patches;
 
 /// A room, a life of its log, and a number in it.
 pub(super) type Place = (String, String, u64);
@@ -19,6 +21,11 @@ pub(super) struct Ledger {
     window: Duration,
     /// The last chat of each gap that was told.
     gaps: Vec<Place>,
+    pub(super) patches: Patches,
+    /// All signals: who gave each, which of its own it was, under which session, and where.
+    pub(super) signals: BTreeMap<(usize, u64), (String, &'static str)>,
+    /// All sessions that a client was told of as its own.
+    pub(super) sessions: BTreeSet<String>,
     /// What happened, for a test that all of it does.
     pub(super) count: Count,
 }
@@ -35,10 +42,18 @@ pub(crate) struct Count {
     pub(crate) reset: usize,
     pub(crate) slow: usize,
     pub(crate) replaced: usize,
+    pub(crate) conflicts: usize,
+    pub(crate) patches_replayed: usize,
+    pub(crate) own_patches: usize,
+    pub(crate) ran_ahead: usize,
+    pub(crate) whole_states: usize,
+    pub(crate) left: usize,
+    pub(crate) renewed: usize,
+    pub(crate) signals: usize,
 }
 
 impl Count {
-    pub(crate) fn named(&self) -> [(&'static str, usize); 9] {
+    pub(crate) fn named(&self) -> [(&'static str, usize); 17] {
         [
             ("sessions resumed", self.resumed),
             ("sessions over", self.expired_sessions),
@@ -49,6 +64,14 @@ impl Count {
             ("gaps: reset", self.reset),
             ("closed as slow", self.slow),
             ("closed as replaced", self.replaced),
+            ("patches for an old version", self.conflicts),
+            ("patches replayed", self.patches_replayed),
+            ("own patches replayed", self.own_patches),
+            ("acks before what was missed", self.ran_ahead),
+            ("whole states", self.whole_states),
+            ("who left", self.left),
+            ("another info", self.renewed),
+            ("signals", self.signals),
         ]
     }
 }
@@ -62,6 +85,9 @@ impl Ledger {
             now: None,
             window,
             gaps: Vec::new(),
+            patches: Patches::default(),
+            signals: BTreeMap::new(),
+            sessions: BTreeSet::new(),
             count: Count::default(),
         }
     }

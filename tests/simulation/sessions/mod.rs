@@ -4,26 +4,37 @@
 //! | file | what |
 //! |---|---|
 //! | `mod.rs` | one seed: what happens, in which order, and what must be left of it |
-//! | `person` | somebody who comes back, and what it must hear |
+//! | `person` | somebody who comes back |
+//! | `saying`, `hearing` | what it says, and what it must hear |
 //! | `line` | one of its connections |
+//! | `state` | the state of a room: what a follower makes of it, and what all were told |
+//! | `presence` | who is in a room, as a follower knows it |
 //! | `ledger` | where each chat stands, as all were told |
+//! | `tap` | the hub with an ear at it |
 
+mod hearing;
 mod ledger;
 mod line;
 mod person;
+mod presence;
+mod saying;
+mod state;
+mod tap;
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use frameloop::chat::Hub;
 use frameloop::chat::hub::options::Options;
-use frameloop::protocol::{End, Limits, Message, Request};
-use frameloop::server::{App, Config, ConnId, Outbox, Server};
+use frameloop::protocol::Limits;
+use frameloop::server::{App as _, Config, Server};
 
 pub(crate) use self::ledger::Count;
 use self::ledger::Ledger;
-use self::person::{Person, ROOMS, Temper};
+use self::person::{Person, ROOMS, STATE_ROOM, Temper};
+use self::presence::People;
+use self::tap::Tap;
 use super::memory::Held;
 use super::net::SimNet;
 use super::random::Random;
@@ -53,46 +64,6 @@ pub(crate) fn run(seed: u64) -> (u64, Count) {
     run.finish()
 }
 
-/// The hub, which tells the world that something came of a turn.
-struct Tap {
-    hub: Hub,
-    world: Shared,
-}
-
-impl App for Tap {
-    fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
-        self.hub.on_open(id, request, out);
-    }
-
-    fn on_message(&mut self, id: ConnId, message: Message<'_>, out: &mut impl Outbox) {
-        self.world.borrow_mut().has_progress = true;
-        self.hub.on_message(id, message, out);
-    }
-
-    fn on_close(&mut self, id: ConnId, end: &End, out: &mut impl Outbox) {
-        self.hub.on_close(id, end, out);
-        assert!(self.hub.session(id).is_none());
-    }
-
-    fn on_drained(&mut self, id: ConnId, out: &mut impl Outbox) {
-        self.world.borrow_mut().has_progress = true;
-        self.hub.on_drained(id, out);
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        self.hub.next_timeout()
-    }
-
-    fn on_timeout(&mut self, out: &mut impl Outbox) {
-        self.world.borrow_mut().has_progress = true;
-        self.hub.on_timeout(out);
-    }
-
-    fn on_stop(&mut self, out: &mut impl Outbox) {
-        self.hub.on_stop(out);
-    }
-}
-
 struct Run {
     world: Shared,
     server: Server<Tap, SimNet>,
@@ -120,7 +91,7 @@ impl Run {
             ..Options::default()
         };
         let temper = temper(random, options.resume_window);
-        let people = (0..2 + random.below(PEOPLE_MAX - 1)).map(Person::new).collect();
+        let people = (0..2 + random.below(PEOPLE_MAX - 1)).map(|index| Person::new(index, random.one_in(2))).collect();
         // A replay has up to 64 KiB in a queue, and adds as much.
         let queue_bytes_max = random.pick(&[192 * 1024, 512 * 1024]);
         let steps = 100 + random.below(100);
@@ -187,11 +158,12 @@ impl Run {
         }
     }
 
-    /// Faults end, all come back and read: then each has heard all, or was told what it has missed.
+    /// Faults end, all come back and read: then each has heard all, or was told what it has missed. Who came and went is
+    /// told once in a second, so that it must be quiet for longer.
     fn calm_down(&mut self) {
         self.world.borrow_mut().faults = Faults::default();
-        self.world.borrow_mut().wait_max = Duration::from_millis(10);
-        let mut quiet_turns = 0;
+        self.world.borrow_mut().wait_max = Duration::from_millis(100);
+        let mut quiet_since = None;
         for _ in 0..20_000 {
             let mut world = self.world.borrow_mut();
             for person in &mut self.people {
@@ -209,18 +181,37 @@ impl Run {
                 person.is_content() && person.line.as_ref().is_some_and(|line| world.sockets[line.index].is_quiet())
             };
             let has_waited = world.poll_timeout != Some(Duration::ZERO) && world.reported.is_empty();
-            quiet_turns = if has_waited && self.people.iter().all(is_quiet) { quiet_turns + 1 } else { 0 };
-            if quiet_turns == 20 {
+            if !has_waited || !self.people.iter().all(is_quiet) {
+                quiet_since = None;
+                continue;
+            }
+            if world.now.duration_since(*quiet_since.get_or_insert(world.now)) > QUIET_TIME {
                 break;
             }
         }
-        assert_eq!(quiet_turns, 20, "it never calms down");
+        assert!(quiet_since.is_some(), "it never calms down");
         for person in &self.people {
             person.check(&self.ledger);
             assert!(ROOMS.iter().all(|room| person.epoch(room) == self.people[0].epoch(room)), "two lives of one room");
         }
         if !self.people.iter().any(Person::has_given_up) {
             self.ledger.check_gaps(self.history);
+        }
+        self.check_followers();
+    }
+
+    /// All followers know the same state, which all patches make, and the same people.
+    fn check_followers(&self) {
+        let lives = self.ledger.patches.fold();
+        let there: People =
+            self.people.iter().map(|person| (person.own_session().to_owned(), person.info.current.clone())).collect();
+        let lost_hellos: usize = self.people.iter().map(|person| person.lines - person.welcomes).sum();
+        let mut unknown_sessions = None;
+        for person in self.people.iter().filter(|person| person.follows) {
+            person.replica.check(&lives[person.epoch(STATE_ROOM)]);
+            let unknown = person.company.check(person.own_session(), &there, &self.ledger.sessions);
+            assert!(unknown.len() <= lost_hellos, "nobody said hello for so many: {unknown:?}");
+            assert_eq!(*unknown_sessions.get_or_insert_with(|| unknown.clone()), unknown, "others know others");
         }
     }
 
@@ -265,6 +256,7 @@ impl Run {
 
     fn finish(mut self) -> (u64, Count) {
         assert!(self.has_ended);
+        self.ledger.patches.fold();
         let mut server = self.server;
         self.trace ^= self.world.borrow().trace;
         self.held.count(|| drop(server.turn()));
@@ -285,10 +277,17 @@ fn temper(random: &mut Random, resume_window: Duration) -> Temper {
         quit,
         stop_reading,
         go_on_reading: 5,
+        patch: 50 + often(),
+        patch_flood: if stop_reading + cut > 0 { often() / 20 } else { 0 },
+        signal: often() / 2,
+        join: often() / 5,
         padding_max: random.pick(&[10, 10, 300, 3000]),
         resume_window,
     }
 }
+
+/// Longer than what changes in presence waits to be told.
+const QUIET_TIME: Duration = Duration::from_millis(1200);
 
 /// What the network has room for when it is calm.
 const CALM_CAPACITY: usize = 64 * 1024;

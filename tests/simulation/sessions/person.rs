@@ -1,6 +1,6 @@
 //! Somebody who speaks and listens, and comes back with the position that it has reached whenever its line is lost.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -9,27 +9,22 @@ use super::super::random::Random;
 use super::super::world::World;
 use super::ledger::Ledger;
 use super::line::Line;
+use super::presence::{Company, Info};
+use super::saying::{Unanswered, UnansweredPatch};
+use super::state::Replica;
 
 /// What somebody knows of a room.
 #[derive(Debug, Default)]
-struct View {
-    epoch: String,
+pub(super) struct View {
+    pub(super) epoch: String,
     /// The last chat that came, or that a gap told of.
-    seen: u64,
+    pub(super) seen: u64,
     /// The answer to the last hello said that a gap comes; to another life of the log, if this is one.
-    gap_due: Option<String>,
+    pub(super) gap_due: Option<String>,
     /// Behind a gap without a range any chat may be the next.
-    is_open: bool,
+    pub(super) is_open: bool,
     /// What it missed comes on this line, what it said itself among it.
-    is_replayed: bool,
-}
-
-/// A chat that its sender does not know to be heard.
-#[derive(Debug, Clone, Copy)]
-struct Unanswered {
-    n: u64,
-    room: &'static str,
-    padding: usize,
+    pub(super) is_replayed: bool,
 }
 
 /// How often people do what: weights.
@@ -40,38 +35,58 @@ pub(super) struct Temper {
     pub(super) quit: usize,
     pub(super) stop_reading: usize,
     pub(super) go_on_reading: usize,
+    pub(super) patch: usize,
+    pub(super) patch_flood: usize,
+    pub(super) signal: usize,
+    pub(super) join: usize,
     pub(super) padding_max: usize,
     pub(super) resume_window: Duration,
 }
 
 pub(super) struct Person {
-    index: usize,
+    pub(super) index: usize,
     pub(super) line: Option<Line>,
     /// A line that the server still takes for one, until another replaces it.
     former: Option<Line>,
     /// A line was given up before it was welcome.
-    has_ghosts: bool,
+    pub(super) has_ghosts: bool,
     /// How many lines it has had.
-    lines: usize,
+    pub(super) lines: usize,
     has_said_hello: bool,
     pub(super) is_welcome: bool,
-    session: Option<(String, String)>,
-    views: BTreeMap<&'static str, View>,
+    pub(super) welcomes: usize,
+    pub(super) session: Option<(String, String)>,
+    pub(super) views: BTreeMap<&'static str, View>,
     /// Chats without an answer yet.
-    unanswered: VecDeque<Unanswered>,
+    pub(super) unanswered: VecDeque<Unanswered>,
     /// On which line each chat was said first.
-    said_on: Vec<usize>,
+    pub(super) said_on: Vec<usize>,
     /// Chats of which nobody knows whether they were heard: the session is gone.
-    given_up: usize,
+    pub(super) given_up: usize,
     /// Chats that were left out on the way to it: they must be its own.
-    holes: Vec<(String, String, u64)>,
+    pub(super) holes: Vec<(String, String, u64)>,
     /// When it left, if it was its own will and its session must be there for a while.
-    left_at: Option<Instant>,
+    pub(super) left_at: Option<Instant>,
+    /// It asks for the state and for who is there.
+    pub(super) follows: bool,
+    pub(super) info: Info,
+    /// Of others, in the room with a state.
+    pub(super) company: Company,
+    pub(super) replica: Replica,
+    /// The last hello named the version of the replica.
+    pub(super) has_said_version: bool,
+    pub(super) patches: BTreeMap<u64, UnansweredPatch>,
+    /// The ids of other requests without an answer yet.
+    pub(super) requests: BTreeSet<String>,
+    /// The last signal of each that it heard on this line.
+    pub(super) signals_heard: BTreeMap<usize, u64>,
+    /// How many patches, signals and joins it has sent.
+    pub(super) requested: u64,
     pub(super) goodbye: Option<(u64, String)>,
 }
 
 impl Person {
-    pub(super) fn new(index: usize) -> Person {
+    pub(super) fn new(index: usize, follows: bool) -> Person {
         Person {
             index,
             line: None,
@@ -80,6 +95,7 @@ impl Person {
             lines: 0,
             has_said_hello: false,
             is_welcome: false,
+            welcomes: 0,
             session: None,
             views: BTreeMap::new(),
             unanswered: VecDeque::new(),
@@ -87,14 +103,24 @@ impl Person {
             given_up: 0,
             holes: Vec::new(),
             left_at: None,
+            follows,
+            info: Info::default(),
+            company: Company::default(),
+            replica: Replica::default(),
+            has_said_version: false,
+            patches: BTreeMap::new(),
+            requests: BTreeSet::new(),
+            signals_heard: BTreeMap::new(),
+            requested: 0,
             goodbye: None,
         }
     }
 
     /// Does something that the seed chooses.
     pub(super) fn act(&mut self, world: &mut World, ledger: &mut Ledger, temper: &Temper) {
-        let Temper { chat, flood, cut, quit, stop_reading, go_on_reading, .. } = *temper;
-        let weights = [chat, flood, cut, quit, stop_reading, go_on_reading, 200];
+        let Temper { chat, flood, cut, quit, stop_reading, go_on_reading, patch, patch_flood, signal, join, .. } =
+            *temper;
+        let weights = [chat, flood, cut, quit, stop_reading, go_on_reading, patch, patch_flood, signal, join, 200];
         let mut number = world.random.below(weights.iter().sum());
         let choice = weights.iter().position(|&weight| {
             let is_here = number < weight;
@@ -114,6 +140,10 @@ impl Person {
             Some(3) => self.quit(world),
             Some(4) => self.set_reading(false),
             Some(5) => self.set_reading(true),
+            Some(6) => self.patch(&mut world.random, ledger, 0),
+            Some(7) => (0..40).for_each(|_| self.patch(&mut world.random, ledger, 7000)),
+            Some(8) => self.signal(world, ledger),
+            Some(9) => self.join(world),
             _ => {}
         }
         let (out, back) = (world.random.pick(&[1, 40, usize::MAX]), world.random.pick(&[1, 300, 5000, usize::MAX]));
@@ -132,7 +162,7 @@ impl Person {
         if let Some(line) = self.line.as_ref().filter(|line| line.is_open) {
             let has_closed = line.has_sent_close;
             if !std::mem::replace(&mut self.has_said_hello, true) && !has_closed {
-                let hello = self.hello();
+                let hello = self.hello(&mut world.random);
                 self.say(&hello, &mut world.random);
             }
         }
@@ -177,9 +207,12 @@ impl Person {
         self.lines += 1;
         self.line = Some(Line::new(world));
         (self.has_said_hello, self.is_welcome) = (false, false);
+        self.patches.clear();
+        self.requests.clear();
+        self.signals_heard.clear();
         if world.random.one_in(2) {
             self.has_said_hello = true;
-            let hello = self.hello();
+            let hello = self.hello(&mut world.random);
             self.say(&hello, &mut world.random);
         }
     }
@@ -214,182 +247,50 @@ impl Person {
         self.former = None;
     }
 
-    fn hello(&self) -> String {
-        let options = |view: &View| json!({"since": {"epoch": view.epoch, "seq": view.seen}});
-        let rooms: BTreeMap<&str, Value> =
-            ROOMS.into_iter().map(|room| (room, self.views.get(room).map_or(json!({}), options))).collect();
-        let mut hello = json!({"type": "hello", "id": 0, "v": 1, "rooms": rooms});
+    fn hello(&mut self, random: &mut Random) -> String {
+        self.has_said_version = self.follows && self.can_say_version() && !random.one_in(4);
+        let rooms = ROOMS.map(|room| {
+            let mut options = json!({});
+            if let Some(view) = self.views.get(room) {
+                options["since"] = json!({"epoch": view.epoch, "seq": view.seen});
+            }
+            if room == STATE_ROOM && self.follows {
+                (options["state"], options["presence"]) = (true.into(), true.into());
+                if self.has_said_version {
+                    options["since"]["version"] = self.replica.version().into();
+                }
+            }
+            format!("\"{room}\":{options}")
+        });
+        // What was missed comes in this order: of some the state only behind many chats.
+        let [first, second] = rooms;
+        let rooms = if self.index.is_multiple_of(2) { [first, second] } else { [second, first] }.join(",");
+        let mut hello = json!({"type": "hello", "id": 0, "v": 1});
         if let Some((session, token)) = &self.session {
             hello["resume"] = json!({"session": session, "token": token});
         }
-        hello.to_string()
+        if let Some(info) = self.info.say(self.index, !self.has_ghosts, random) {
+            hello["info"] = info.clone();
+        }
+        let hello = hello.to_string();
+        format!("{},\"rooms\":{{{rooms}}}}}", hello.strip_suffix('}').expect("an object"))
     }
 
-    // ---- saying
+    /// A position is of one life: there may be chats of an old one, while the state is of the new one already.
+    fn can_say_version(&self) -> bool {
+        let is_same_life = self.views.get(STATE_ROOM).is_some_and(|view| view.epoch == self.replica.epoch);
+        is_same_life && self.replica.version().is_some()
+    }
 
-    fn say(&mut self, text: &str, random: &mut Random) {
+    pub(super) fn say(&mut self, text: &str, random: &mut Random) {
         if let Some(line) = &mut self.line {
             line.say(text, random);
         }
-    }
-
-    fn chat(&mut self, world: &mut World, ledger: &mut Ledger, padding_max: usize) {
-        if !self.is_welcome || self.line.as_ref().is_none_or(|line| line.has_sent_close) {
-            return;
-        }
-        let (room, padding) = (world.random.pick(&ROOMS), world.random.below(padding_max));
-        let chat = Unanswered { n: self.said_on.len() as u64, room, padding };
-        self.said_on.push(self.lines);
-        ledger.say((self.index, chat.n), world.now);
-        self.unanswered.push_back(chat);
-        let text = self.chat_text(chat);
-        self.say(&text, &mut world.random);
-    }
-
-    fn chat_text(&self, chat: Unanswered) -> String {
-        let Unanswered { n, room, padding } = chat;
-        let (by, padding) = (self.index, "x".repeat(padding));
-        json!({"type": "chat", "id": n, "room": room, "by": by, "n": n, "padding": padding}).to_string()
-    }
-
-    // ---- hearing
-
-    fn hear(&mut self, message: &Value, ledger: &mut Ledger, temper: &Temper, now: Instant, random: &mut Random) {
-        let number = |name: &str| message[name].as_u64().unwrap_or_else(|| panic!("no {name}: {message:.300}"));
-        match message["type"].as_str().expect("a type") {
-            "welcome" => self.welcome(message, ledger, temper, now, random),
-            "ack" => {
-                let n = number("id");
-                let place = ["room", "epoch"].map(|name| message[name].as_str().expect("a text").to_owned());
-                let [room, epoch] = place;
-                ledger.note((room, epoch, number("seq")), (self.index, n));
-                ledger.count.duplicates += usize::from(message["duplicate"] == true);
-                let before = self.unanswered.len();
-                self.unanswered.retain(|chat| chat.n != n);
-                assert_eq!(self.unanswered.len() + 1, before, "one answer for each request: {message:.300}");
-            }
-            "chat" => self.hear_chat(message, ledger),
-            "gap" => self.hear_gap(message, ledger),
-            "disconnect" => {
-                self.goodbye = Some((number("code"), message["reason"].as_str().expect("a word").to_owned()));
-            }
-            other => panic!("{other} was not asked for: {message:.300}"),
-        }
-    }
-
-    fn welcome(&mut self, welcome: &Value, ledger: &mut Ledger, temper: &Temper, now: Instant, random: &mut Random) {
-        assert!(!std::mem::replace(&mut self.is_welcome, true), "welcome once");
-        let [session, token] =
-            ["session", "resume_token"].map(|name| welcome[name].as_str().expect("a text").to_owned());
-        let (is_resumed, had_session) = (welcome["resumed"] == true, self.session.is_some());
-        let is_soon = self.left_at.take().is_some_and(|at| now.duration_since(at) < temper.resume_window);
-        assert!(is_resumed || !is_soon, "the session ended before its time");
-        if is_resumed {
-            assert_eq!(self.session, Some((session, token)), "it stays the same");
-            ledger.count.resumed += 1;
-            for chat in self.unanswered.clone() {
-                let text = self.chat_text(chat);
-                self.say(&text, random);
-            }
-        } else {
-            assert!(self.session.as_ref().is_none_or(|(before, _)| *before != session), "another session");
-            self.session = Some((session, token));
-            self.given_up += self.unanswered.len();
-            self.unanswered.clear();
-            ledger.count.expired_sessions += usize::from(had_session);
-        }
-        for room in ROOMS {
-            let joined = &welcome["rooms"][room];
-            let (epoch, head) =
-                (joined["epoch"].as_str().expect("an epoch"), joined["seq"].as_u64().expect("a number"));
-            let Some(view) = self.views.get_mut(room) else {
-                let view = View { epoch: epoch.to_owned(), seen: head, ..View::default() };
-                self.views.insert(room, view);
-                continue;
-            };
-            assert!(view.epoch != epoch || view.seen <= head, "the log of {room} went back to {head}");
-            view.gap_due = (joined["recovered"] == false).then(|| epoch.to_owned());
-            assert!(view.epoch == epoch || view.gap_due.is_some(), "another life, and no gap: {joined}");
-            (view.is_replayed, view.is_open) = (view.epoch != epoch || view.seen < head, false);
-            ledger.count.replayed += usize::from(view.is_replayed);
-        }
-    }
-
-    fn hear_chat(&mut self, message: &Value, ledger: &mut Ledger) {
-        let number = |name: &str| message[name].as_u64().unwrap_or_else(|| panic!("no {name}: {message:.300}"));
-        let (by, n, seq) = (number("by") as usize, number("n"), number("seq"));
-        let room = message["room"].as_str().expect("a room");
-        let view = self.views.get_mut(room).expect("only of its rooms");
-        assert_eq!(view.gap_due, None, "the gap comes first");
-        assert!(view.seen < seq, "{seq} of {room} comes after {}", view.seen);
-        let is_of_before = by == self.index && (self.said_on[n as usize] < self.lines || view.is_replayed);
-        assert!(by != self.index || is_of_before, "{} hears itself: {n}", self.index);
-        if !std::mem::take(&mut view.is_open) {
-            let missing = view.seen + 1..seq;
-            self.holes.extend(missing.map(|seq| (room.to_owned(), view.epoch.clone(), seq)));
-        }
-        view.seen = seq;
-        ledger.note((room.to_owned(), view.epoch.clone(), seq), (by, n));
-    }
-
-    fn hear_gap(&mut self, message: &Value, ledger: &mut Ledger) {
-        let room = message["room"].as_str().expect("a room");
-        let view = self.views.get_mut(room).expect("only of its rooms");
-        let due = view.gap_due.take();
-        match message["reason"].as_str().expect("a reason") {
-            "reset" => {
-                ledger.count.reset += 1;
-                assert_eq!(due.as_deref(), message["epoch"].as_str(), "a reset that was not announced");
-                (view.epoch, view.seen, view.is_open) = (due.unwrap_or_default(), 0, true);
-                return;
-            }
-            "expired" => {
-                ledger.count.expired += 1;
-                assert!(due.is_some(), "all was to be recovered: {message}");
-            }
-            "overrun" => ledger.count.overrun += 1,
-            other => panic!("a gap because of {other}"),
-        }
-        assert_eq!(message["epoch"], *view.epoch);
-        let [from, to] = ["from_seq", "to_seq"].map(|name| message[name].as_u64().expect("a number"));
-        assert!(view.is_open || from == view.seen + 1, "{message} after {}", view.seen);
-        assert!(from <= to);
-        (view.seen, view.is_open) = (to, false);
-        ledger.note_gap((room.to_owned(), message["epoch"].as_str().unwrap_or_default().to_owned(), to));
-    }
-
-    /// It is there, and waits for no answer.
-    pub(super) fn is_content(&self) -> bool {
-        self.is_welcome && self.unanswered.is_empty()
-    }
-
-    /// Nothing is on the way any more: it has heard all that it had to hear.
-    pub(super) fn check(&self, ledger: &Ledger) {
-        for room in ROOMS {
-            let view = &self.views[room];
-            assert_eq!(view.gap_due, None, "a gap was announced and did not come: {view:?}");
-            let rest = (view.seen + 1..=ledger.head(room, &view.epoch)).filter(|_| !view.is_open);
-            let rest = rest.map(|seq| (room.to_owned(), view.epoch.clone(), seq));
-            for place in self.holes.iter().cloned().chain(rest) {
-                let is_own = match ledger.at(&place) {
-                    Some((by, _)) => by == self.index,
-                    None => self.given_up > 0,
-                };
-                assert!(is_own, "{} missed {place:?} and was not told: {view:?}", self.index);
-            }
-        }
-    }
-
-    /// Nobody knows what became of some of its chats.
-    pub(super) fn has_given_up(&self) -> bool {
-        self.given_up > 0
-    }
-
-    /// The life of a room's log that it knows.
-    pub(super) fn epoch(&self, room: &str) -> &str {
-        &self.views[room].epoch
     }
 }
 
 /// The rooms in which all are.
 pub(super) const ROOMS: [&str; 2] = ["a", "lobby"];
+
+/// The one of them with a state and followers.
+pub(super) const STATE_ROOM: &str = ROOMS[0];
