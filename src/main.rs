@@ -87,12 +87,6 @@ fn run(options: &Options, open_files: usize, app: Application) -> Result<(), Str
     for address in server.addresses() {
         print(&format!("listening on ws://{address}/\n"));
     }
-    if options.mode == Mode::Serve
-        && options.pages != Pages::None
-        && let Some(address) = server.addresses().first()
-    {
-        log::info!("open http://{address}/ in a browser");
-    }
     server.run().map_err(|error| error.to_string())
 }
 
