@@ -103,29 +103,43 @@ enum Stage {
 
 impl Churn<'_> {
     fn run(&mut self, progress: &mut Progress) -> Result<Usage, String> {
-        loop {
+        let is_hopeless = loop {
             let now = self.clock.now();
-            self.begin_cycles(now);
+            self.begin_cycles(now, now);
             let now = self.turn()?;
-            let active = (self.slots.len() - self.free.len()) as u64;
+            let active = self.active();
             let is_hopeless = self.measure.received == 0 && self.measure.faults.errors >= HOPELESS;
             if is_hopeless || self.watch.is_over(now, &mut self.measure, || active, progress) {
-                break;
+                break is_hopeless;
             }
-        }
+        };
         let usage = self.watch.end(self.clock.now(), &mut self.measure);
         let deadline = self.clock.now() + DRAIN_NS_MAX.min(self.timeout);
-        while self.free.len() < self.slots.len() && self.clock.now() < deadline {
+        // In an open loop what was due counts, however late it is begun.
+        let last = self.measure.window().end - 1;
+        let all = self.pace.filter(|_| !is_hopeless).map_or(self.begun, |pace| pace.due(last));
+        while (self.begun < all || self.active() > 0) && self.clock.now() < deadline {
+            if self.begun < all {
+                self.begin_cycles(self.clock.now(), last);
+            }
             self.turn()?;
+        }
+        if self.pace.is_some() && !is_hopeless {
+            self.measure.faults.lost += all.saturating_sub(self.begun) + self.active();
         }
         Ok(usage)
     }
 
-    /// Begins cycles where a connection is free; in an open loop those that are due.
-    fn begin_cycles(&mut self, now: u64) {
+    /// The connections that there are.
+    fn active(&self) -> u64 {
+        (self.slots.len() - self.free.len()) as u64
+    }
+
+    /// Begins cycles where a connection is free; in an open loop those that are due at a time.
+    fn begin_cycles(&mut self, now: u64, due_at: u64) {
         for _ in 0..self.free.len() {
             let due = match self.pace {
-                Some(pace) if pace.due(now) <= self.begun => return,
+                Some(pace) if pace.due(due_at) <= self.begun => return,
                 Some(pace) => pace.time_of(self.begun),
                 None => now,
             };

@@ -47,7 +47,8 @@ pub(crate) fn echo(
                         return;
                     }
                 }
-                _ => return,
+                Ok(_) => {} // the answer to a Close goes out with the next read
+                Err(_) => return,
             }
         }
     })

@@ -194,3 +194,24 @@ fn in_an_open_loop_a_message_waits_from_when_it_was_due() {
     let [p50, p90, max] = ["p50", "p90", "max"].map(|name| result["latency_us"][name].as_f64().unwrap());
     assert!(p90 > 200_000.0 && max > 280_000.0 && p50 < max, "{result}");
 }
+
+#[test]
+fn in_an_open_loop_a_cycle_waits_from_when_it_was_due() {
+    // One connection at a time, and the 45th takes 300 ms, to beyond the end: what was due meanwhile is not left out.
+    let number = Arc::new(Mutex::new(0));
+    let address = echo(move |socket, _, message| {
+        let mut number = number.lock().unwrap();
+        *number += 1;
+        if *number == 45 {
+            let (_never, nothing) = mpsc::channel::<()>();
+            let _ = nothing.recv_timeout(Duration::from_millis(300));
+        }
+        socket.send(message)
+    });
+    let flags = "churn --connections 1 --rate 100 --seconds 0.6 --warmup 1ms";
+    let (code, result) = bench_json(address, flags);
+    assert_eq!((code, counts(&result, ["lost"])), (Some(0), [0]), "{result}");
+    assert!((59..=61).contains(&counts(&result, ["messages"])[0]), "{result}");
+    let [p50, p90, max] = ["p50", "p90", "max"].map(|name| result["latency_us"][name].as_f64().unwrap());
+    assert!(p50 < 100_000.0 && p90 > 150_000.0 && max > 280_000.0, "{result}");
+}
