@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use self::options::{BATCH_MAX, DUE_PER_TURN, Options, RESTART_SPREAD};
 use self::post::Post;
 use self::replay::Link;
-use self::rooms::{History, Speaker};
+use self::rooms::{Kept, Speaker};
 use super::agenda::{Agenda, Ticket};
 use super::crowd::Crowd;
 use super::room::Room;
@@ -56,7 +56,7 @@ pub struct Hub {
     /// The rooms in which nobody is, until they are forgotten.
     empty_rooms: DueAgenda,
     post: Post,
-    history: History,
+    kept: Kept,
 }
 
 /// What an open connection is.
@@ -125,7 +125,7 @@ impl Hub {
 
     /// Bytes of all logs and states: at most [`Options::memory_limit`].
     pub fn kept_bytes(&self) -> usize {
-        self.history.kept_bytes()
+        self.kept.bytes()
     }
 
     // ---- coming and going

@@ -27,6 +27,8 @@ pub mod hub;
 pub mod log;
 pub mod presence;
 pub mod protocol;
+#[cfg(test)]
+mod recorder;
 pub mod room;
 pub mod session;
 pub mod state;

@@ -52,13 +52,7 @@ impl Outbox for Post {
     }
 
     fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
-        let bytes = frame.as_bytes();
-        let header = match bytes[1] {
-            126 => 4,
-            127 => 10,
-            _ => 2,
-        };
-        self.sent.push((to, bytes[header..].to_vec()));
+        self.sent.push((to, frame.payload().to_vec()));
     }
 
     fn queued_bytes(&self, _to: ConnId) -> usize {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::options::{PATCHES_BYTES_MAX, PATCHES_MAX, SIGNAL_QUEUE_BYTES_MAX, STATE_DEPTH_MAX};
-use super::rooms::{History, Speaker};
+use super::rooms::{Kept, Speaker};
 use super::{Client, Due, Hub};
 use crate::chat::session::{Epoch, Position, SessionId};
 use crate::chat::state::{Bounds, StateError};
@@ -247,12 +247,12 @@ impl Hub {
         for member in room.members.iter().filter(|member| member.wants_state && member.connection != id) {
             self.post.send_shared(member.connection, &frame, &mut self.agenda, out);
         }
-        let History { patch_bytes, .. } = &mut self.history;
+        let Kept { patch_bytes, .. } = &mut self.kept;
         *patch_bytes -= room.patches.bytes();
         room.patches.push(frame);
         room.patches.trim(PATCHES_MAX, PATCHES_BYTES_MAX.min(self.options.patch_bytes_max() - *patch_bytes));
         *patch_bytes += room.patches.bytes();
-        self.bound_history();
+        self.bound_kept();
         if let Some(request_id) = request_id {
             self.tell(id, &Ack { room: Some(&name), version: Some(version), ..Ack::new(request_id) }, out);
         }
@@ -267,7 +267,7 @@ impl Hub {
             return Err(No { version: Some(version), ..No::new(ErrorCode::VersionConflict, message) });
         }
         let bytes_max = self.options.state_bytes;
-        let History { state_bytes, .. } = &mut self.history;
+        let Kept { state_bytes, .. } = &mut self.kept;
         let others = *state_bytes - room.state.held_bytes();
         let held_bytes_max = self.options.all_states_bytes_max() - others;
         let result = room.state.apply(patch, &Bounds { bytes_max, held_bytes_max, depth_max: STATE_DEPTH_MAX });

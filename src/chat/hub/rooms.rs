@@ -16,27 +16,27 @@ use crate::server::{ConnId, Outbox};
 
 /// The order in which the chats of all rooms were said, and the bytes of what all rooms keep.
 #[derive(Debug, Default)]
-pub(super) struct History {
+pub(super) struct Kept {
     order: VecDeque<(Rc<str>, Epoch, u64)>,
     /// So many in the order are of chats that their rooms have dropped.
     stale: usize,
     /// Of the logs.
-    pub(super) bytes: usize,
+    log_bytes: usize,
     /// Of the states.
     pub(super) state_bytes: usize,
     /// Of the patches that led to them.
     pub(super) patch_bytes: usize,
 }
 
-impl History {
+impl Kept {
     /// All of it.
-    pub(super) fn kept_bytes(&self) -> usize {
-        self.bytes + self.state_bytes + self.patch_bytes
+    pub(super) fn bytes(&self) -> usize {
+        self.log_bytes + self.state_bytes + self.patch_bytes
     }
 }
 
 #[cfg(test)]
-impl History {
+impl Kept {
     /// Entries of the order, those of chats that are gone included.
     pub(super) fn len(&self) -> usize {
         self.order.len()
@@ -97,17 +97,17 @@ impl Hub {
     /// Forgets a room and all that was said in it.
     pub(super) fn forget_room(&mut self, name: &str) {
         if let Some(room) = self.rooms.remove(name) {
-            self.history.bytes -= room.log.bytes();
-            self.history.state_bytes -= room.state.held_bytes();
-            self.history.patch_bytes -= room.patches.bytes();
-            self.history.stale += (room.log.next() - room.log.first()) as usize;
+            self.kept.log_bytes -= room.log.bytes();
+            self.kept.state_bytes -= room.state.held_bytes();
+            self.kept.patch_bytes -= room.patches.bytes();
+            self.kept.stale += (room.log.next() - room.log.first()) as usize;
             if let Some(ticket) = room.presence.ticket {
                 self.agenda.cancel(ticket);
             }
         }
         shrink_map(&mut self.rooms);
         if self.rooms.is_empty() {
-            (self.history.order, self.history.stale) = (VecDeque::new(), 0); // all that it names is gone
+            (self.kept.order, self.kept.stale) = (VecDeque::new(), 0); // all that it names is gone
         }
     }
 
@@ -138,26 +138,26 @@ impl Hub {
         let (before, first) = (room.log.bytes(), room.log.first());
         room.log.push(frame);
         room.log.trim(self.options.history, self.options.history_bytes);
-        self.history.bytes = self.history.bytes + room.log.bytes() - before;
+        self.kept.log_bytes = self.kept.log_bytes + room.log.bytes() - before;
         let position = Position { room: room.name.clone(), epoch: room.epoch, seq };
-        self.history.stale += (room.log.first().min(seq) - first) as usize;
+        self.kept.stale += (room.log.first().min(seq) - first) as usize;
         if room.log.first() <= seq {
-            self.history.order.push_back((room.name.clone(), room.epoch, seq));
-            self.bound_history();
+            self.kept.order.push_back((room.name.clone(), room.epoch, seq));
+            self.bound_kept();
         }
         Some(position)
     }
 
     /// The oldest chats of all go when all that is kept is too large.
-    pub(super) fn bound_history(&mut self) {
-        let History { order, stale, bytes, state_bytes, patch_bytes } = &mut self.history;
+    pub(super) fn bound_kept(&mut self) {
+        let Kept { order, stale, log_bytes, state_bytes, patch_bytes } = &mut self.kept;
         let bytes_max = self.options.memory_limit - *state_bytes - *patch_bytes;
-        while *bytes > bytes_max
+        while *log_bytes > bytes_max
             && let Some((name, epoch, seq)) = order.pop_front()
         {
             if let Some(room) = self.rooms.get_mut(&name).filter(|room| room.epoch == epoch && room.log.first() == seq)
             {
-                *bytes -= room.log.pop_oldest();
+                *log_bytes -= room.log.pop_oldest();
             } else {
                 *stale -= 1;
             }

@@ -2,7 +2,6 @@
 
 mod ids;
 mod page;
-mod recorder;
 mod stage;
 mod tables;
 

@@ -21,7 +21,7 @@ fn a_welcome_tells_all_that_a_client_must_know() {
         })
     );
     assert!(bench.take(ann.id).is_empty());
-    assert_eq!(bench.out.overload_codes[&ann.id], 4101);
+    assert_eq!(bench.out.overload_codes[&ann.id].number(), 4101);
 }
 
 #[test]

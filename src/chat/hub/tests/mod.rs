@@ -12,78 +12,10 @@ mod rooms;
 mod state;
 
 use super::*;
-use crate::protocol::SharedFrame;
+use crate::chat::recorder::{Recorder, UNIX_MS, upgrade_request};
 use crate::server::DRAINED_BYTES_MAX;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-
-const UNIX_MS: u64 = 1_734_190_000_123;
-
-/// Keeps what the hub does.
-struct Recorder {
-    now: Instant,
-    sent: BTreeMap<ConnId, Vec<String>>,
-    closed: BTreeMap<ConnId, (u16, String)>,
-    /// What waits for a peer, as the test says.
-    queued: BTreeMap<ConnId, usize>,
-    /// All that is sent waits as well.
-    queued_by_sending: bool,
-    /// Whose drain is to be told.
-    awaited: BTreeSet<ConnId>,
-    overload_codes: BTreeMap<ConnId, u16>,
-    notes: Vec<String>,
-}
-
-impl Recorder {
-    fn keep(&mut self, to: ConnId, text: &[u8]) {
-        // As the server: nothing goes to a connection that is being closed.
-        if !self.closed.contains_key(&to) {
-            if self.queued_by_sending {
-                *self.queued.entry(to).or_default() += text.len();
-            }
-            let text = String::from_utf8(text.to_vec()).expect("the hub sends text");
-            self.sent.entry(to).or_default().push(text);
-        }
-    }
-}
-
-impl Outbox for Recorder {
-    fn send(&mut self, to: ConnId, message: Message<'_>) {
-        self.keep(to, message.as_bytes());
-    }
-
-    fn send_shared(&mut self, to: ConnId, frame: &SharedFrame) {
-        self.keep(to, frame.payload());
-    }
-
-    fn queued_bytes(&self, to: ConnId) -> usize {
-        self.queued.get(&to).copied().unwrap_or(0)
-    }
-
-    fn notify_drained(&mut self, to: ConnId) {
-        self.awaited.insert(to);
-    }
-
-    fn set_overload_code(&mut self, to: ConnId, code: CloseCode) {
-        self.overload_codes.insert(to, code.number());
-    }
-
-    fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {
-        self.closed.entry(to).or_insert((code.number(), reason.to_owned()));
-    }
-
-    fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn Display) {
-        self.notes.push(format!("{about} {what}: {detail}"));
-    }
-
-    fn now(&self) -> Instant {
-        self.now
-    }
-
-    fn unix_ms(&self) -> u64 {
-        UNIX_MS
-    }
-}
 
 /// A hub, its clients and the time.
 struct Bench {
@@ -107,28 +39,13 @@ impl Bench {
     }
 
     fn with(options: Options) -> Bench {
-        let out = Recorder {
-            now: Instant::now(),
-            sent: BTreeMap::new(),
-            closed: BTreeMap::new(),
-            queued: BTreeMap::new(),
-            queued_by_sending: false,
-            awaited: BTreeSet::new(),
-            overload_codes: BTreeMap::new(),
-            notes: Vec::new(),
-        };
-        Bench { hub: Hub::new(options), out, opened: 0 }
+        Bench { hub: Hub::new(options), out: Recorder::default(), opened: 0 }
     }
 
     fn open(&mut self, header: &str) -> ConnId {
-        let request = format!(
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{header}\r\n"
-        );
-        let request = Request::parse(request.as_bytes()).expect("it keeps all rules");
         let id = ConnId::for_test(self.opened);
         self.opened += 1;
-        self.hub.on_open(id, &request, &mut self.out);
+        self.hub.on_open(id, &upgrade_request(header), &mut self.out);
         assert!(!self.out.sent.contains_key(&id), "P1: nothing is sent unasked");
         id
     }
@@ -249,7 +166,7 @@ impl Bench {
     }
 
     fn closed(&self, id: ConnId) -> Option<(u16, &str)> {
-        self.out.closed.get(&id).map(|(code, reason)| (*code, &**reason))
+        self.out.closed.get(&id).map(|(code, reason)| (code.number(), &**reason))
     }
 
     /// Nobody and nothing is left that would cost memory.

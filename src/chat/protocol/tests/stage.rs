@@ -1,14 +1,14 @@
 //! Where the scenes are played: a hub without sockets, and clients with names.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::ids::Ids;
 use super::page::{Event, Step};
-use super::recorder::Recorder;
 use crate::chat::Hub;
 use crate::chat::hub::options::Options;
-use crate::protocol::{CloseCode, End, Message, Request};
+use crate::chat::recorder::{Recorder, upgrade_request};
+use crate::protocol::{CloseCode, End, Message};
 use crate::server::{App, ConnId, DRAINED_BYTES_MAX, Outbox};
 
 /// A server, its clients and the time.
@@ -26,7 +26,7 @@ pub(super) struct Stage {
 
 impl Stage {
     pub(super) fn new(options: Options) -> Stage {
-        let out = Recorder::new();
+        let out = Recorder::default();
         let (clients, others, ids) = (BTreeMap::new(), Vec::new(), Ids::default());
         Stage { hub: Hub::new(options.clone()), out, opened: 0, clients, others, ids, options }
     }
@@ -40,7 +40,8 @@ impl Stage {
                 self.say(self.client(name), &text);
             }
             Event::Gets(name, text) => {
-                let real = self.out.sent.get_mut(&self.client(name)).and_then(VecDeque::pop_front);
+                let texts = self.out.sent.get_mut(&self.client(name)).filter(|texts| !texts.is_empty());
+                let real = texts.map(|texts| texts.remove(0));
                 let real = real.unwrap_or_else(|| panic!("line {line}: {name} gets nothing, and not {text}"));
                 let is_so = self.ids.agree(text, &real);
                 assert!(is_so, "line {line}: {name} gets\n{}\nand not\n{text}", self.ids.shown(&real));
@@ -64,7 +65,7 @@ impl Stage {
     }
 
     fn assert_was_shown(&self, name: &str, line: usize) {
-        if let Some(text) = self.out.sent.get(&self.client(name)).and_then(VecDeque::front) {
+        if let Some(text) = self.out.sent.get(&self.client(name)).and_then(|texts| texts.first()) {
             panic!("line {line}: the page does not show that {name} gets\n{}", self.ids.shown(text));
         }
     }
@@ -181,14 +182,9 @@ impl Stage {
 
     fn open(&mut self, is_announced: bool) -> ConnId {
         let header = if is_announced { "Sec-WebSocket-Protocol: frameloop.v1\r\n" } else { "" };
-        let request = format!(
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{header}\r\n"
-        );
-        let request = Request::parse(request.as_bytes()).expect("it keeps all rules");
         let id = ConnId::for_test(self.opened);
         self.opened += 1;
-        self.hub.on_open(id, &request, &mut self.out);
+        self.hub.on_open(id, &upgrade_request(header), &mut self.out);
         id
     }
 
@@ -227,8 +223,7 @@ impl Stage {
 
     fn drain(&mut self, id: ConnId) {
         self.out.queued.remove(&id);
-        assert!(self.out.awaited.contains(&id), "the hub asked to be told");
-        self.out.awaited.retain(|&awaited| awaited != id);
+        assert!(self.out.awaited.remove(&id), "the hub asked to be told");
         self.hub.on_drained(id, &mut self.out);
     }
 

@@ -1,42 +1,52 @@
-//! The outbox of a scene: it keeps what the hub sends and closes.
+//! The outbox of tests of the hub without sockets: it keeps what the hub does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::time::Instant;
 
-use crate::protocol::{CloseCode, Message, SharedFrame};
+use crate::protocol::{CloseCode, Message, Request, SharedFrame};
 use crate::server::{ConnId, Outbox};
 
 /// Keeps what the hub does.
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) now: Instant,
-    pub(super) sent: BTreeMap<ConnId, VecDeque<String>>,
+    pub(super) sent: BTreeMap<ConnId, Vec<String>>,
     pub(super) closed: BTreeMap<ConnId, (CloseCode, String)>,
-    /// What waits for a peer, as the scene says.
+    /// What waits for a peer, as the test says.
     pub(super) queued: BTreeMap<ConnId, usize>,
+    /// All that is sent waits as well.
+    pub(super) queued_by_sending: bool,
     /// Whose drain is to be told.
-    pub(super) awaited: Vec<ConnId>,
+    pub(super) awaited: BTreeSet<ConnId>,
     pub(super) overload_codes: BTreeMap<ConnId, CloseCode>,
+    pub(super) notes: Vec<String>,
 }
 
-impl Recorder {
-    pub(super) fn new() -> Recorder {
+impl Default for Recorder {
+    fn default() -> Recorder {
         Recorder {
             now: Instant::now(),
             sent: BTreeMap::new(),
             closed: BTreeMap::new(),
             queued: BTreeMap::new(),
-            awaited: Vec::new(),
+            queued_by_sending: false,
+            awaited: BTreeSet::new(),
             overload_codes: BTreeMap::new(),
+            notes: Vec::new(),
         }
     }
+}
 
+impl Recorder {
     fn keep(&mut self, to: ConnId, text: &[u8]) {
         // As the server: nothing goes to a connection that is being closed.
         if !self.closed.contains_key(&to) {
+            if self.queued_by_sending {
+                *self.queued.entry(to).or_default() += text.len();
+            }
             let text = String::from_utf8(text.to_vec()).expect("the hub sends text");
-            self.sent.entry(to).or_default().push_back(text);
+            self.sent.entry(to).or_default().push(text);
         }
     }
 }
@@ -55,7 +65,7 @@ impl Outbox for Recorder {
     }
 
     fn notify_drained(&mut self, to: ConnId) {
-        self.awaited.push(to);
+        self.awaited.insert(to);
     }
 
     fn set_overload_code(&mut self, to: ConnId, code: CloseCode) {
@@ -66,7 +76,9 @@ impl Outbox for Recorder {
         self.closed.entry(to).or_insert((code, reason.to_owned()));
     }
 
-    fn note(&mut self, _about: ConnId, _what: &'static str, _detail: &dyn Display) {}
+    fn note(&mut self, about: ConnId, what: &'static str, detail: &dyn Display) {
+        self.notes.push(format!("{about} {what}: {detail}"));
+    }
 
     fn now(&self) -> Instant {
         self.now
@@ -77,5 +89,14 @@ impl Outbox for Recorder {
     }
 }
 
-/// The time of day on the page.
-const UNIX_MS: u64 = 1_734_190_000_123;
+/// The opening handshake of a client, with further header fields.
+pub(super) fn upgrade_request(fields: &str) -> Request {
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{fields}\r\n"
+    );
+    Request::parse(request.as_bytes()).expect("it keeps all rules")
+}
+
+/// The time of day in all tests, and on the page of the protocol.
+pub(super) const UNIX_MS: u64 = 1_734_190_000_123;
