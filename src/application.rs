@@ -26,6 +26,13 @@ pub(crate) struct Serve {
 }
 
 impl App for Application {
+    fn on_request(&mut self, request: &Request, out: &impl Outbox) -> Result<(), HandshakeError> {
+        match self {
+            Application::Serve(serve) => serve.hub.on_request(request, out),
+            Application::Echo(echo) => echo.on_request(request, out),
+        }
+    }
+
     fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
         match self {
             Application::Serve(serve) => serve.hub.on_open(id, request, out),

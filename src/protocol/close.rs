@@ -32,12 +32,22 @@ impl CloseCode {
     pub const TRY_AGAIN_LATER: CloseCode = CloseCode(1013);
     /// 4000: this server's own code, from the range for applications, as all that follow: it does not speak that version.
     pub const UNSUPPORTED_VERSION: CloseCode = CloseCode(4000);
+    /// 4001: the client has not shown who it is.
+    pub const UNAUTHORIZED: CloseCode = CloseCode(4001);
+    /// 4002: the client has no right to be here.
+    pub const FORBIDDEN: CloseCode = CloseCode(4002);
     /// 4003: another connection took the place of this one.
     pub const REPLACED: CloseCode = CloseCode(4003);
+    /// 4100: the client goes on sending more than it may.
+    pub const RATE_LIMITED: CloseCode = CloseCode(4100);
     /// 4101: the peer is too slow, and can go on where it was.
     pub const SLOW_CONSUMER: CloseCode = CloseCode(4101);
     /// 4102: no `hello` in time.
     pub const HELLO_TIMEOUT: CloseCode = CloseCode(4102);
+    /// 4103: the client's user has as many connections as it may.
+    pub const CONNECTION_LIMIT: CloseCode = CloseCode(4103);
+    /// 4200: what showed who the client is holds no longer.
+    pub const TOKEN_EXPIRED: CloseCode = CloseCode(4200);
     /// 4201: no sign of life from the peer.
     pub const HEARTBEAT_TIMEOUT: CloseCode = CloseCode(4201);
 

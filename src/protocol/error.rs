@@ -130,6 +130,14 @@ pub enum HandshakeError {
     NotAnUpgrade,
     /// There is no document at the path that was asked for.
     NotFound,
+    /// §10.2: the page that asks is of another site than those that may.
+    Origin,
+    /// The `Host` is none by which this server may be asked: a name of somebody else's that leads to it.
+    ForeignHost,
+    /// §10.5: the client has not shown who it is.
+    Unauthorized,
+    /// This client, by its address or its user, has as many connections as it may.
+    ConnectionLimit,
     /// §4.2.1: `Connection` must hold the token `Upgrade`.
     ConnectionWithoutUpgrade,
     /// §4.2.1: exactly one `Sec-WebSocket-Key` that decodes to 16 bytes.
@@ -153,10 +161,13 @@ impl HandshakeError {
     pub fn status(&self) -> (u16, &'static str) {
         match self {
             HandshakeError::HeadTooLarge | HandshakeError::TooManyHeaders => (431, "Request Header Fields Too Large"),
+            HandshakeError::Unauthorized => (401, "Unauthorized"),
+            HandshakeError::Origin | HandshakeError::ForeignHost => (403, "Forbidden"),
             HandshakeError::NotFound => (404, "Not Found"),
             HandshakeError::MethodNotGet => (405, "Method Not Allowed"),
             HandshakeError::NotAnUpgrade | HandshakeError::Version => (426, "Upgrade Required"),
             HandshakeError::Timeout => (408, "Request Timeout"),
+            HandshakeError::ConnectionLimit => (429, "Too Many Requests"),
             HandshakeError::Overloaded => (503, "Service Unavailable"),
             HandshakeError::MalformedHead(_)
             | HandshakeError::HttpVersion
@@ -182,6 +193,10 @@ impl HandshakeError {
             HandshakeError::RequestBody => "request_body",
             HandshakeError::NotAnUpgrade => "not_an_upgrade",
             HandshakeError::NotFound => "not_found",
+            HandshakeError::Origin => "origin_not_allowed",
+            HandshakeError::ForeignHost => "host_not_allowed",
+            HandshakeError::Unauthorized => "unauthorized",
+            HandshakeError::ConnectionLimit => "connection_limit",
             HandshakeError::ConnectionWithoutUpgrade => "connection_without_upgrade",
             HandshakeError::Key => "bad_key",
             HandshakeError::Version | HandshakeError::RepeatedVersion => "bad_version",
@@ -207,6 +222,10 @@ impl fmt::Display for HandshakeError {
                 write!(f, "this is a WebSocket server: the request must have 'Upgrade: websocket'")
             }
             HandshakeError::NotFound => write!(f, "there is nothing at this path"),
+            HandshakeError::Origin => write!(f, "pages of this Origin may not connect here"),
+            HandshakeError::ForeignHost => write!(f, "this server is not asked by this Host"),
+            HandshakeError::Unauthorized => write!(f, "a valid token is required"),
+            HandshakeError::ConnectionLimit => write!(f, "too many connections of this client, close one first"),
             HandshakeError::ConnectionWithoutUpgrade => write!(f, "the Connection header must have 'Upgrade'"),
             HandshakeError::Key => {
                 write!(f, "exactly one Sec-WebSocket-Key is required, the base64 of 16 bytes")

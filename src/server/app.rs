@@ -10,6 +10,16 @@ use crate::protocol::{CloseCode, Document, DocumentRequest, End, HandshakeError,
 /// Its methods are called from the event loop: none may block. What they put into the [`Outbox`] leaves in the same
 /// turn, all that a peer gets in one write or two; a long message that is not shared leaves at once.
 pub trait App {
+    /// A client asks to open a connection (§4.2.2): whether it may. It is asked once, before
+    /// [`on_open`](App::on_open) for the same request and with nothing in between.
+    ///
+    /// # Errors
+    /// What the client is told in place of 101.
+    fn on_request(&mut self, request: &Request, out: &impl Outbox) -> Result<(), HandshakeError> {
+        let _ = (request, out);
+        Ok(())
+    }
+
     /// A client has opened a connection. `id` stays valid until [`on_close`](App::on_close) for it has returned.
     fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
         let _ = (id, request, out);

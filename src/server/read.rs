@@ -188,7 +188,11 @@ impl<A: App, N: Net> Server<A, N> {
     }
 
     fn open(&mut self, key: usize, request: &Request, now: Instant) {
+        let admitted = self.app.on_request(request, &self.peers);
         let Some(peer) = self.peers.get_mut(key) else { return };
+        if let Err(error) = admitted {
+            return peer.connection.reject(error, now);
+        }
         let subprotocol = request.select_subprotocol(&self.subprotocols);
         peer.connection.accept(request, subprotocol, now);
         peer.connection.hasten_ping(first_ping_wait(key, self.commons.limits().ping_interval), now);

@@ -305,7 +305,13 @@ fn number_of_handshake_error(error: &HandshakeError) -> usize {
         HandshakeError::RepeatedVersion => 11,
         HandshakeError::Extensions => 12,
         HandshakeError::Subprotocols => 13,
-        HandshakeError::NotFound | HandshakeError::Timeout | HandshakeError::Overloaded => {
+        HandshakeError::NotFound
+        | HandshakeError::Origin
+        | HandshakeError::ForeignHost
+        | HandshakeError::Unauthorized
+        | HandshakeError::ConnectionLimit
+        | HandshakeError::Timeout
+        | HandshakeError::Overloaded => {
             panic!("no bytes of a client's make {error:?}")
         }
     }

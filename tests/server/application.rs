@@ -4,11 +4,13 @@
 use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
-use frameloop::protocol::{CloseCode, End, Limits, Message, Request, SharedFrame};
+use frameloop::protocol::{CloseCode, End, HandshakeError, Limits, Message, Request, SharedFrame};
 use frameloop::server::{App, ConnId, DRAINED_BYTES_MAX, Outbox};
 
 use crate::client::Client;
 use crate::harness::{NEVER, Running, config, recording};
+use crate::refusals::expect_refusal;
+use crate::wire::REQUEST_HEAD;
 
 /// Answers with more than a queue holds, one piece whenever the one before is out; and reports what waited then.
 struct Pieces {
@@ -55,6 +57,58 @@ fn what_is_longer_than_a_queue_is_sent_as_the_peer_drains() {
     let waited: Vec<usize> = waited.iter().collect();
     assert_eq!(waited.len(), 100, "once for each time that it asked");
     assert!(waited.iter().all(|&bytes| bytes <= DRAINED_BYTES_MAX), "{waited:?}");
+}
+
+/// Takes requests for one resource, and refuses all others as they say themselves.
+struct Choosy;
+
+impl App for Choosy {
+    fn on_request(&mut self, request: &Request, _out: &impl Outbox) -> Result<(), HandshakeError> {
+        match request.target() {
+            "/401" => Err(HandshakeError::Unauthorized),
+            "/403" => Err(HandshakeError::Origin),
+            "/404" => Err(HandshakeError::NotFound),
+            "/429" => Err(HandshakeError::ConnectionLimit),
+            "/503" => Err(HandshakeError::Overloaded),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
+        out.send(id, Message::text(request.target()));
+    }
+
+    fn on_message(&mut self, _id: ConnId, _message: Message<'_>, _out: &mut impl Outbox) {}
+
+    fn on_close(&mut self, _id: ConnId, end: &End, _out: &mut impl Outbox) {
+        assert!(!matches!(end, End::Refused(_)), "what was refused was never open");
+    }
+}
+
+#[test]
+fn an_application_refuses_a_request_with_a_status_of_its_choice_and_hears_no_more_of_it() {
+    let server = Running::start(config(Limits::default()), Choosy);
+    let ask = |path: &str| {
+        let head = std::str::from_utf8(REQUEST_HEAD).unwrap().replacen("/c", path, 1);
+        let mut client = Client::connect(server.address());
+        client.write(head.as_bytes());
+        client
+    };
+    for (path, status, word, header) in [
+        ("/401", 401, "unauthorized", "WWW-Authenticate: Bearer\r\n"),
+        ("/403", 403, "origin_not_allowed", ""),
+        ("/404", 404, "not_found", ""),
+        ("/429", 429, "connection_limit", "Retry-After: 10\r\n"),
+        ("/503", 503, "overloaded", "Retry-After: 1\r\n"),
+    ] {
+        let head = expect_refusal(&mut ask(path), status, word);
+        assert!(head.contains(header), "{head}");
+    }
+    let mut client = ask("/room");
+    client.response_head();
+    assert_eq!(client.frame().payload, b"/room", "those that it takes open as before");
+    server.stop();
+    server.wait().unwrap();
 }
 
 /// Sends its peer the time that it waited, as often as it was asked for.
