@@ -73,7 +73,7 @@ def report_of(generator, seconds):
     if not output:
         raise Failure(f"nothing was measured: {complaint.strip()}")
     report = json.loads(output)
-    kinds = ("errors", "lost", "duplicated", "reordered")
+    kinds = ("errors", "lost", "unsent", "duplicated", "reordered")
     faults = ", ".join(f"{kind} {report[kind]}" for kind in kinds if report[kind])
     if faults:
         raise Failure(f"{faults}: {report['first_error']}" if report["first_error"] else faults)

@@ -26,6 +26,15 @@ def work(runs):
     return ratios(runs, lambda run: 1 / run["cpu_ns"])
 
 
+def client_parts(runs):
+    """By load and server: the CPU time of `frameloop bench` in relation to that of the server."""
+    found = {}
+    for run in runs:
+        if not run["error"]:
+            found.setdefault((run["load"], run["server"]), []).append(run["client_cpu_ns"] / run["cpu_ns"])
+    return found
+
+
 def names(runs):
     """The loads and the servers, in the order of the runs."""
     return list(dict.fromkeys(run["load"] for run in runs)), list(dict.fromkeys(run["server"] for run in runs))
@@ -34,9 +43,14 @@ def names(runs):
 def markdown(header, runs):
     loads, servers = names(runs)
 
-    def table(found, unit, with_range):
+    # In an open loop the rate is given.
+    open_loops = {run["load"] for run in runs if run.get("offered_rate")}
+
+    def table(found, unit, with_range, left_out=()):
         lines = [f"| | {' | '.join(servers)} |", "|---|" + "---|" * len(servers)]
         for load in loads:
+            if load in left_out:
+                continue
             cells = [cell(found.get((load, server)), unit(load, server), with_range) for server in servers]
             lines.append(f"| {load} | {' | '.join(cells)} |")
         return "\n".join(lines)
@@ -56,6 +70,10 @@ def markdown(header, runs):
         latencies = figures(load, server, "p99_9_us") if server == REFERENCE else []
         return duration(median(latencies) * 1e3) if latencies else None
 
+    def client_time(load, server):
+        times = figures(load, server, "client_cpu_ns")
+        return duration(median(times)) if times else None
+
     return f"""\
 **Work per CPU second**, frameloop = 1.00 (in brackets its CPU time per message); more is better. The median of
 {plural(header["rounds"], "round")}, with the least and the most:
@@ -65,11 +83,20 @@ def markdown(header, runs):
 **Messages per second**, in the same way, with a core for the server and one for the load: a ratio near 1 can also mean
 that the load was the limit.
 
-{table(ratios(runs, lambda run: run["rate"]), rate, False)}
+{table(ratios(runs, lambda run: run["rate"]), rate, False, open_loops)}
 
 **Latency of one message in a thousand** (p99.9), in the same way: more is a shorter one. Here the machine counts most.
+Where messages are due at a rate, the same for each server, it counts from when they were due.
 
 {table(ratios(runs, lambda run: 1 / run["p99_9_us"]), latency, True)}
+
+**CPU time of the load** per message, as a part of that of the server that it drives: above 1 the load is the slower one.
+
+{table(client_parts(runs), client_time, False)}
+
+Near 1 neither waits for the other. Where messages are due at a rate both do, and it costs most to wake the other. To connect
+takes more than to accept: over loopback the system does the work of both sides in the time of the one who connects. There
+the load limits the messages per second, but not the work per CPU second.
 
 {machine_and_date(header)}; {plural(header["rounds"], "round")} of {header["seconds"]:g} s.
 Repeat it with `benches/peers/run --readme`.

@@ -31,7 +31,8 @@ pub(crate) struct Chat {
     /// When the first message is sent.
     start: u64,
     pace: Option<Pace>,
-    /// Messages that the pace has dealt to the senders.
+    /// Messages that are due, by the pace, and those of them that were dealt to the senders.
+    due: u64,
     dealt: u64,
     /// Senders that may send, by group and place.
     ready: Vec<(usize, usize)>,
@@ -59,22 +60,27 @@ impl Chat {
             prefixes: (0..rooms).map(|room| prefix(options.rooms.map(|_| room))).collect(),
             has_rooms: options.rooms.is_some(),
             members,
-            template: Template::new(options.size, options.rooms),
+            template: Template::new(options.size, options.rooms, options.content),
             in_flight: options.in_flight as u32,
             start,
             pace: options.rate.map(|rate| Pace::new(start, rate, lanes.len())),
+            due: 0,
             dealt: 0,
             ready: lanes.clone(),
             lanes,
         }
     }
 
-    /// Adds what never came to what is lost, and takes leave of the rooms, so that no session waits for its client. For
-    /// the end of a run.
+    /// Adds what never came to what is lost, and what was due and never sent; and takes leave of the rooms, so that no
+    /// session waits for its client. For the end of a run.
     pub(crate) fn finish(&self, run: &mut Run) {
         for group in &self.groups {
             run.measure.faults.duplicated += group.tally.duplicated;
             run.measure.faults.reordered += group.tally.reordered;
+            for (lane, sender) in group.senders.iter().enumerate().filter(|(_, sender)| sender.is_open) {
+                let due = self.pace.map_or(0, |pace| pace.share(group.first_lane + lane, self.due));
+                run.measure.faults.unsent += due.saturating_sub(u64::from(sender.sent));
+            }
             for (place, _) in group.connections.iter().enumerate().filter(|(_, c)| run.clients[**c].is_open()) {
                 run.measure.faults.lost += group.missing_of(place);
             }
@@ -90,8 +96,9 @@ impl Chat {
 
     /// Deals the messages that are due to the senders.
     fn deal(&mut self, pace: Pace, now: u64) {
-        let due = pace.due(now).min(self.dealt + DEALT_PER_TURN_MAX);
-        while self.dealt < due {
+        self.due = pace.due(now);
+        let end = self.due.min(self.dealt + DEALT_PER_TURN_MAX);
+        while self.dealt < end {
             let (place, lane) = self.lanes[(self.dealt % self.lanes.len() as u64) as usize];
             self.dealt += 1;
             let group = &mut self.groups[place];
@@ -200,7 +207,7 @@ impl Load for Chat {
     }
 
     fn outstanding(&self) -> u64 {
-        self.groups.iter().map(Group::outstanding).sum()
+        self.groups.iter().map(Group::outstanding).sum::<u64>() + (self.due - self.dealt)
     }
 
     fn next_due(&self) -> Option<u64> {

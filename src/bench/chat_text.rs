@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use super::content::Content;
+
 /// The text of all messages, but for the sender and the number.
 #[derive(Debug)]
 pub(crate) struct Template {
@@ -28,11 +30,11 @@ pub(crate) enum Current {
 
 impl Template {
     /// `rooms` is how many there are, or `None` for plain clients in the lobby.
-    pub(crate) fn new(size: usize, rooms: Option<usize>) -> Template {
+    pub(crate) fn new(size: usize, rooms: Option<usize>, content: Content) -> Template {
         let head = format!("{},{OWN}{:07} {:010} ", longest_prefix(rooms), 0, 0).into_bytes();
-        let padding = (head.len()..size - TAIL.len()).map(|i| b'a' + (i % 26) as u8);
+        let padding = content.bytes(size - head.len() - TAIL.len());
         let own = head.len() - OWN_HEAD_LEN;
-        Template { text: head.into_iter().chain(padding).chain(TAIL.bytes()).collect(), own }
+        Template { text: [&head, &padding, TAIL.as_bytes()].concat(), own }
     }
 
     /// The text, with whichever sender and number it had last.
@@ -125,10 +127,14 @@ pub(crate) const HEAD_LEN: usize = PLAIN_PREFIX.len() + OWN_HEAD_LEN;
 mod tests {
     use super::*;
 
+    fn sizes(min: usize) -> impl Iterator<Item = (usize, Content)> {
+        [min, 64, 65, 66, 67, 5000].into_iter().flat_map(|size| [(size, Content::Ascii), (size, Content::Utf8)])
+    }
+
     #[test]
     fn a_message_is_json_of_the_size_asked_for_and_says_whose_it_is() {
-        for size in [size_min(None), 64, 5000] {
-            let mut template = Template::new(size, None);
+        for (size, content) in sizes(size_min(None)) {
+            let mut template = Template::new(size, None, content);
             for (sender, number) in [(0, 0), (12, 345), (4_999_999, u32::MAX - 1)] {
                 let message = template.message(prefix(None).as_bytes(), sender, number);
                 assert_eq!(message.len(), size);
@@ -142,8 +148,8 @@ mod tests {
 
     #[test]
     fn a_message_in_a_room_has_the_same_size_and_the_same_own_members_whatever_the_room() {
-        for size in [size_min(Some(1001)), 64, 5000] {
-            let mut template = Template::new(size, Some(1001));
+        for (size, content) in sizes(size_min(Some(1001))) {
+            let mut template = Template::new(size, Some(1001), content);
             let mut own = None;
             for room in [1000, 0, 42, 7] {
                 let message = template.message(prefix(Some(room)).as_bytes(), 12, 345);

@@ -32,7 +32,6 @@ pub(crate) fn churn(
     let start = options.warmup.as_nanos() as u64;
     let measure = Measure::new(start..start + options.duration.as_nanos() as u64, options.rate.is_some());
     let poll = Poll::new().map_err(|error| format!("epoll: {error}"))?;
-    let byte = |i: usize| if options.is_text { b'a' + (i % 26) as u8 } else { (i * 7) as u8 };
     let mut churn = Churn {
         way,
         sources,
@@ -42,7 +41,7 @@ pub(crate) fn churn(
         free: (0..options.connections).rev().collect(),
         pace: options.rate.map(|rate| Pace::new(clock.now(), rate, 1)),
         begun: 0,
-        message: (if options.is_text { Opcode::Text } else { Opcode::Binary }, (0..options.size).map(byte).collect()),
+        message: (options.content.opcode(), options.content.bytes(options.size)),
         masking_key,
         timeout: options.connect_timeout.as_nanos() as u64,
         next_check: 0,
@@ -125,7 +124,8 @@ impl Churn<'_> {
             self.turn()?;
         }
         if self.pace.is_some() && !is_hopeless {
-            self.measure.faults.lost += all.saturating_sub(self.begun) + self.active();
+            self.measure.faults.lost += self.active();
+            self.measure.faults.unsent += all.saturating_sub(self.begun);
         }
         Ok(usage)
     }

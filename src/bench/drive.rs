@@ -159,8 +159,9 @@ impl Driver<'_> {
     fn drain(&mut self) -> Result<(), String> {
         self.run.is_sending = false;
         let mut now = self.clock.now();
+        self.load.turn(self.run, now); // for what came due in the last turn
         let (deadline, mut last) = (now + DRAIN_NS_MAX, (now, self.load.outstanding()));
-        while last.1 > 0 && now < deadline && now < last.0 + DRAIN_SILENCE_NS_MAX {
+        while last.1 > 0 && self.run.open > 0 && now < deadline && now < last.0 + DRAIN_SILENCE_NS_MAX {
             now = self.turn()?;
             let outstanding = self.load.outstanding();
             if outstanding != last.1 {

@@ -2,15 +2,16 @@
 //!
 //! The frames of a few dozen messages are made once and lie in one block, one behind the other, for all connections:
 //! each message has its place in the block as a mark, so that one that is lost, repeated or out of order shows. A
-//! refill of several messages is one write.
+//! refill of several messages is one write. A message may be of several frames (§5.4).
 
 use std::collections::VecDeque;
 
-use frameloop::protocol::frame::Opcode;
+use frameloop::protocol::frame::FrameHeader;
 
 use super::client::{Client, Out};
+use super::content::Content;
 use super::drive::{Load, Run};
-use super::frames::push_frame;
+use super::frames::push_message;
 use super::measure::Pace;
 use super::options::Options;
 use super::replies::{Piece, Sink};
@@ -21,21 +22,24 @@ pub(crate) struct Echo {
     lanes: Vec<Lane>,
     in_flight: u64,
     pace: Option<Pace>,
-    /// Messages that the pace has dealt to the lanes.
+    /// Messages that are due, by the pace, and those of them that were dealt to the lanes.
+    due: u64,
     dealt: u64,
     /// Lanes that were dealt something in this turn.
     touched: Vec<usize>,
+    /// Messages that were dealt, or sent, and have yet to come.
     outstanding: u64,
 }
 
 /// The messages, in the order in which each connection sends them, over and over.
 #[derive(Debug)]
 pub(crate) struct Block {
-    opcode: Opcode,
+    content: Content,
     size: usize,
     /// How many differ.
     count: u32,
-    frame_len: usize,
+    /// Bytes of all frames of one.
+    encoded_len: usize,
     /// The frames; some of the first again at the end, so that a refill need not stop there.
     frames: Vec<u8>,
     /// The payload, but for the mark.
@@ -69,13 +73,23 @@ impl Echo {
         let count = run.clients.len();
         let lanes = run.clients.iter().map(|client| Lane { is_open: client.is_open(), ..Lane::default() }).collect();
         Echo {
-            block: Block::new(options.size, options.is_text, options.in_flight, run.masking_key),
+            block: Block::new(options, run.masking_key),
             lanes,
             in_flight: options.in_flight as u64,
             pace: options.rate.map(|rate| Pace::new(start, rate, count)),
+            due: 0,
             dealt: 0,
             touched: (0..count).collect(),
             outstanding: 0,
+        }
+    }
+
+    /// Adds what never came, and what was due and never sent. For the end of a run.
+    pub(crate) fn finish(&self, run: &mut Run) {
+        for (index, lane) in self.lanes.iter().enumerate().filter(|(_, lane)| lane.is_open) {
+            run.measure.faults.lost += lane.sent - lane.received;
+            let due = self.pace.map_or(lane.sent, |pace| pace.share(index, self.due));
+            run.measure.faults.unsent += due.saturating_sub(lane.sent);
         }
     }
 
@@ -91,7 +105,7 @@ impl Echo {
         };
         if messages > 0 && lane.is_open {
             lane.sent += messages;
-            lane.waiting += messages * self.block.frame_len as u64;
+            lane.waiting += messages * self.block.encoded_len as u64;
             if self.pace.is_none() {
                 lane.times.push_back((now, messages));
                 self.outstanding += messages;
@@ -104,9 +118,9 @@ impl Load for Echo {
     fn turn(&mut self, run: &mut Run, now: u64) {
         if let Some(pace) = self.pace {
             // Nothing is due after the end of the window.
-            let due =
-                pace.due(now.min(run.measure.window().end.saturating_sub(1))).min(self.dealt + DEALT_PER_TURN_MAX);
-            while self.dealt < due {
+            self.due = pace.due(now.min(run.measure.window().end.saturating_sub(1)));
+            let end = self.due.min(self.dealt + DEALT_PER_TURN_MAX);
+            while self.dealt < end {
                 let index = (self.dealt % self.lanes.len() as u64) as usize;
                 self.dealt += 1;
                 // What was due at a connection that is gone is not sent.
@@ -186,7 +200,7 @@ impl Load for Echo {
     }
 
     fn outstanding(&self) -> u64 {
-        self.outstanding
+        self.outstanding + (self.due - self.dealt)
     }
 
     fn next_due(&self) -> Option<u64> {
@@ -195,27 +209,27 @@ impl Load for Echo {
 }
 
 impl Lane {
-    /// Writes what waits. Control frames go between two frames, never inside one.
+    /// Writes what waits. Control frames go between two messages, never inside one.
     #[inline]
     fn flush(&mut self, block: &Block, client: &mut Client) -> Result<(), String> {
         while !self.is_blocked {
             let has_control = client.out.len() > 0;
-            let of_frame = if has_control { self.at % block.frame_len } else { 0 };
-            if has_control && of_frame == 0 && !client.flush()? {
+            let begun = if has_control { self.at % block.encoded_len } else { 0 };
+            if has_control && begun == 0 && !client.flush()? {
                 self.is_blocked = true;
                 return Ok(());
             }
             if self.waiting == 0 {
                 return Ok(());
             }
-            let len = match of_frame {
+            let len = match begun {
                 0 => usize::try_from(self.waiting).unwrap_or(usize::MAX).min(block.frames.len() - self.at),
-                begun => block.frame_len - begun,
+                begun => block.encoded_len - begun,
             };
             let written = client.write(&block.frames[self.at..self.at + len])?;
             self.waiting -= written as u64;
             self.at += written;
-            let cycle = block.frame_len * block.count as usize;
+            let cycle = block.encoded_len * block.count as usize;
             if self.at >= cycle {
                 self.at -= cycle;
             }
@@ -226,17 +240,16 @@ impl Lane {
 }
 
 impl Block {
-    fn new(size: usize, is_text: bool, in_flight: usize, masking_key: [u8; 4]) -> Block {
-        let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
-        let mut payload: Vec<u8> = (0..size).map(|i| (i * 7 + i / 26) as u8).collect();
-        if is_text {
-            payload.iter_mut().for_each(|byte| *byte = b'a' + *byte % 26);
-        }
+    fn new(options: &Options, masking_key: [u8; 4]) -> Block {
+        let &Options { size, content, fragments, in_flight, .. } = options;
+        let of_mark = size.min(MARK_BYTES);
+        // Where a mark comes, and what follows it, each of whole characters.
+        let payload = [Content::Ascii.bytes(of_mark), content.bytes(size - of_mark)].concat();
         // Twice what is in flight, so that no two messages on their way are the same; if that is not too much.
-        let count_max = BLOCK_BYTES_MAX / (size + 14);
+        let count_max = BLOCK_BYTES_MAX / (size + fragments * FrameHeader::BYTES_MAX);
         let marks_max = MARKS.pow(size.min(MARK_BYTES) as u32);
         let count = (2 * in_flight).clamp(2, count_max.max(2)).min(marks_max);
-        let mut block = Block { opcode, size, count: count as u32, frame_len: 0, frames: Vec::new(), payload };
+        let mut block = Block { content, size, count: count as u32, encoded_len: 0, frames: Vec::new(), payload };
         let again = in_flight.min(count_max);
         for place in 0..count + again {
             let mark = block.mark((place % count) as u32);
@@ -244,10 +257,10 @@ impl Block {
             for (byte, mark) in payload.iter_mut().zip(mark) {
                 *byte = mark;
             }
-            push_frame(&mut block.frames, opcode, &payload, masking_key);
+            push_message(&mut block.frames, content.opcode(), &payload, fragments, masking_key);
             block.payload = payload;
         }
-        block.frame_len = block.frames.len() / (count + again);
+        block.encoded_len = block.frames.len() / (count + again);
         block
     }
 
@@ -274,12 +287,12 @@ impl Sink for Check<'_> {
     fn piece(&mut self, piece: Piece<'_>) -> Result<(), String> {
         let block = self.block;
         let end = piece.offset + piece.bytes.len() as u64;
-        if piece.opcode != block.opcode || end > block.size as u64 || (piece.is_last && end < block.size as u64) {
+        let opcode = block.content.opcode();
+        if piece.opcode != opcode || end > block.size as u64 || (piece.is_last && end < block.size as u64) {
             return Err(format!(
-                "{:?} of {end} bytes{} came back for {:?} of {} bytes",
+                "{:?} of {end} bytes{} came back for {opcode:?} of {} bytes",
                 piece.opcode,
                 if piece.is_last { "" } else { " or more" },
-                block.opcode,
                 block.size
             ));
         }

@@ -3,10 +3,24 @@
 use frameloop::protocol::frame::{FrameHeader, Opcode};
 use frameloop::protocol::mask::unmask;
 
-/// Appends a whole frame.
+/// Appends a message of one frame.
 pub(crate) fn push_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], masking_key: [u8; 4]) {
+    push_fragment(out, true, opcode, payload, masking_key);
+}
+
+/// §5.4: appends a message of so many frames, which are equally long but for a byte.
+pub(crate) fn push_message(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], fragments: usize, masking_key: [u8; 4]) {
+    let cut = |number: usize| (payload.len() as u128 * number as u128 / fragments as u128) as usize;
+    for number in 0..fragments {
+        let opcode = if number == 0 { opcode } else { Opcode::Continuation };
+        let is_last = number + 1 == fragments;
+        push_fragment(out, is_last, opcode, &payload[cut(number)..cut(number + 1)], masking_key);
+    }
+}
+
+fn push_fragment(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8], masking_key: [u8; 4]) {
     let payload_len = payload.len() as u64;
-    FrameHeader { fin: true, opcode, masking_key: Some(masking_key), payload_len }.encode(out);
+    FrameHeader { fin, opcode, masking_key: Some(masking_key), payload_len }.encode(out);
     let start = out.len();
     out.extend_from_slice(payload);
     unmask(&mut out[start..], masking_key, 0);
@@ -66,6 +80,30 @@ mod tests {
             assert_eq!(header.payload_len, size as u64);
             unmask(&mut frame[header_end..], [1, 2, 3, 4], 0);
             assert_eq!(&frame[header_end..], payload);
+        }
+    }
+
+    #[test]
+    fn a_message_is_cut_into_as_many_frames_of_which_the_last_is_final() {
+        // §5.4: a data opcode, then continuations.
+        let payload: Vec<u8> = (0..1000).map(|i| i as u8).collect();
+        for fragments in [1, 2, 3, 7, 999, 1000] {
+            let (mut out, mut message, mut frames) = (Vec::new(), Vec::new(), Vec::new());
+            push_message(&mut out, Opcode::Text, &payload, fragments, [1, 2, 3, 4]);
+            let mut rest = out.as_mut_slice();
+            while let Some((header, header_end)) = FrameHeader::parse(rest).unwrap() {
+                let (frame, behind) = rest.split_at_mut(header_end + header.payload_len as usize);
+                unmask(&mut frame[header_end..], [1, 2, 3, 4], 0);
+                message.extend_from_slice(&frame[header_end..]);
+                frames.push(header);
+                rest = behind;
+            }
+            assert!(message == payload && frames.len() == fragments, "{fragments}");
+            for (number, header) in frames.iter().enumerate() {
+                let opcode = if number == 0 { Opcode::Text } else { Opcode::Continuation };
+                assert_eq!((header.fin, header.opcode), (number + 1 == fragments, opcode));
+                assert!(header.payload_len.abs_diff((1000 / fragments) as u64) <= 1, "{header:?}");
+            }
         }
     }
 

@@ -41,7 +41,10 @@ pub(crate) struct Measure {
 pub(crate) struct Faults {
     pub(crate) errors: u64,
     pub(crate) first_error: Option<String>,
+    /// They were in flight, and what was to come of them did not.
     pub(crate) lost: u64,
+    /// In an open loop: they were due, and nothing had room for them by the end of the run.
+    pub(crate) unsent: u64,
     pub(crate) duplicated: u64,
     pub(crate) reordered: u64,
 }
@@ -80,7 +83,7 @@ impl Faults {
     }
 
     pub(crate) fn are_none(&self) -> bool {
-        self.errors + self.lost + self.duplicated + self.reordered == 0
+        self.errors + self.lost + self.unsent + self.duplicated + self.reordered == 0
     }
 }
 
@@ -108,6 +111,11 @@ impl Pace {
     #[inline]
     pub(crate) fn time_of(&self, number: u64) -> u64 {
         self.start + (number as f64 * self.interval) as u64
+    }
+
+    /// How many of the first messages are those of a lane.
+    pub(crate) fn share(&self, lane: usize, messages: u64) -> u64 {
+        messages.saturating_sub(lane as u64).div_ceil(self.lanes)
     }
 
     /// The messages that are due by now, of all lanes.
@@ -148,6 +156,9 @@ mod tests {
         assert_eq!([0, 1, 999].map(|now| pace.due(now)), [0, 0, 0]);
         assert_eq!([1000, 1009, 1010, 1999, 2000].map(|now| pace.due(now)), [1, 1, 2, 100, 101]);
         assert_eq!((pace.time(0, 0), pace.time(2, 0), pace.time(0, 1), pace.time(1, 33)), (1000, 1020, 1030, 2000));
+        for (messages, shares) in [(0, [0; 3]), (1, [1, 0, 0]), (2, [1, 1, 0]), (3, [1; 3]), (7, [3, 2, 2])] {
+            assert_eq!([0, 1, 2].map(|lane| pace.share(lane, messages)), shares, "of {messages}");
+        }
         for number in 0..1000 {
             assert!(pace.due(pace.time_of(number)) >= number, "what is due is sent at its time");
         }
@@ -162,5 +173,6 @@ mod tests {
         assert_eq!((faults.errors, faults.first_error.as_deref()), (2, Some("one")));
         assert!(!faults.are_none());
         assert!(!Faults { reordered: 1, ..Faults::default() }.are_none());
+        assert!(!Faults { unsent: 1, ..Faults::default() }.are_none());
     }
 }

@@ -7,7 +7,7 @@
 //!                sources)   §4.1 handshakes)      read, write)  measure, tally ---> report
 //!                  |                               ^   |         (histogram)        (table, JSON)
 //!                  |      greeting            watch   client: replies (§5, server to client)
-//!                  +---------> churn                          frames  (§5.3, masked)
+//!                  +---------> churn                          frames  (§5.3, masked), of content
 //!                              (opening, client, watch of its own connections)
 //! ```
 //!
@@ -17,6 +17,7 @@ mod chat;
 mod chat_text;
 mod churn;
 mod client;
+mod content;
 mod dial;
 mod drive;
 mod ear;
@@ -43,7 +44,7 @@ use std::process::ExitCode;
 
 use self::chat::Chat;
 use self::dial::{Dialed, dial};
-use self::drive::{Load, Run, drive};
+use self::drive::{Run, drive};
 use self::echo::Echo;
 use self::frames::Random;
 use self::idle::Idle;
@@ -128,7 +129,7 @@ fn run_on_open_connections<'o>(
         Kind::Echo => {
             let mut echo = Echo::new(options, &run, clock.now());
             let usage = drive(&mut echo, &mut run, poll, clock, options.server_pid, progress)?;
-            run.measure.faults.lost += echo.outstanding();
+            echo.finish(&mut run);
             usage
         }
         Kind::Chat => {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lexopt::{Arg, Parser};
 
 use super::chat_text::size_min;
+use super::content::Content;
 use super::target::Target;
 use crate::cli::{is_number, parse_size, parse_time};
 
@@ -32,7 +33,9 @@ Usage: frameloop bench URL [echo|chat|churn|idle] [flags]
   --rooms N               chat: the members take turns in N rooms of the session mode of
                           frameloop serve, instead of one lobby of plain clients
   --senders N             members of the chat that send; with --rooms so many of each room (1)
-  --text                  text messages instead of binary ones (chat: always text)
+  --text[=ascii|utf8]     text messages instead of binary ones (chat: always text), of one byte
+                          a character or of 1 to 4 (ascii)
+  --fragments N           echo: the frames that each message is sent as (1)
   --source ADDRESS        where connections come from; repeatable, they take turns
                           (to 127.x.x.x: one address for each 20,000 connections)
   --connect-timeout TIME  time for a connection and its opening handshake (10s)
@@ -43,8 +46,8 @@ Usage: frameloop bench URL [echo|chat|churn|idle] [flags]
 
 URL is such as ws://localhost:9001/. TIME is a number with ms, s, m or h, such as 500ms. SIZE is
 a number of bytes, or one with KiB, MiB or GiB. A message of the chat is one delivery. The exit
-status is 0 if all came back as it had to, 2 if not, and 1 if nothing was measured: arguments that
-are wrong, or no connection at all.
+status is 0 if all came back as it had to, 2 if not (or if something was due and never sent), and 1
+if nothing was measured: arguments that are wrong, or no connection at all.
 ";
 
 /// The kinds of load.
@@ -89,7 +92,9 @@ pub(crate) struct Options {
     pub(crate) rooms: Option<usize>,
     /// In each room.
     pub(crate) senders: usize,
-    pub(crate) is_text: bool,
+    pub(crate) content: Content,
+    /// Frames of a message.
+    pub(crate) fragments: usize,
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) connect_timeout: Duration,
     pub(crate) server_pid: Option<u32>,
@@ -108,7 +113,8 @@ struct Given {
     rate: Option<f64>,
     rooms: Option<usize>,
     senders: Option<usize>,
-    is_text: bool,
+    text: Option<Content>,
+    fragments: Option<usize>,
     sources: Vec<IpAddr>,
     connect_timeout: Option<Duration>,
     server_pid: Option<u32>,
@@ -126,7 +132,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<O
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
             Arg::Long("text") => {
-                given.is_text = true;
+                given.text = Some(parse_text(parser.optional_value())?);
                 continue;
             }
             Arg::Long("json") => {
@@ -163,6 +169,7 @@ impl Given {
             "rate" => self.rate = Some(parse_count(value, RATE_MAX)? as f64),
             "rooms" => self.rooms = Some(parse_count(value, CONNECTIONS_MAX / 2)?),
             "senders" => self.senders = Some(parse_count(value, CONNECTIONS_MAX)?),
+            "fragments" => self.fragments = Some(parse_count(value, FRAGMENTS_MAX)?),
             "source" => self.sources.push(parse_address(value)?),
             "connect-timeout" => self.connect_timeout = Some(parse_time(value)?),
             "server-pid" => self.server_pid = Some(parse_count(value, i32::MAX as usize)? as u32),
@@ -172,6 +179,10 @@ impl Given {
     }
 
     fn finish(self) -> Result<Options, String> {
+        if let Some(text) = self.words.iter().find(|word| Content::parse_text(word).is_some()) {
+            // The value of a flag that may stand alone has to stand with it.
+            return Err(format!("unexpected '{text}'; did you mean --text={text}?"));
+        }
         let (url, kind) = match self.words.as_slice() {
             [] => return Err("the URL of the server is missing, such as ws://localhost:9001/".to_owned()),
             [url] => (url, Kind::Echo),
@@ -189,7 +200,8 @@ impl Given {
             ("rate", self.rate.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn]),
             ("rooms", self.rooms.is_some(), &[Kind::Chat]),
             ("senders", self.senders.is_some(), &[Kind::Chat]),
-            ("text", self.is_text, &[Kind::Echo, Kind::Chat, Kind::Churn]),
+            ("text", self.text.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn]),
+            ("fragments", self.fragments.is_some(), &[Kind::Echo]),
         ] {
             if is_given && !kinds.contains(&kind) {
                 return Err(format!("--{flag}: the load {} has none", kind.word()));
@@ -206,7 +218,8 @@ impl Given {
             rate: self.rate,
             rooms: self.rooms,
             senders: self.senders.unwrap_or(1),
-            is_text: self.is_text || kind == Kind::Chat,
+            content: self.text.unwrap_or(if kind == Kind::Chat { Content::Ascii } else { Content::Binary }),
+            fragments: self.fragments.unwrap_or(1),
             sources: self.sources,
             connect_timeout: self.connect_timeout.unwrap_or(Duration::from_secs(10)),
             server_pid: self.server_pid,
@@ -222,6 +235,13 @@ impl Options {
     fn check(&self) -> Result<(), String> {
         if self.size > SIZE_BYTES_MAX {
             return Err(format!("--size: {} is out of range, give at most {SIZE_BYTES_MAX}", self.size));
+        }
+        if self.fragments > self.size.max(1) {
+            let Options { fragments, size, .. } = self;
+            return Err(format!(
+                "--fragments: {fragments} frames of {size} bytes would be empty, give at most {}",
+                size.max(&1)
+            ));
         }
         if self.kind != Kind::Chat {
             return Ok(());
@@ -269,11 +289,18 @@ fn parse_seconds(value: &str) -> Result<Duration, String> {
     }
 }
 
+/// A bare `--text` is of one byte a character.
+fn parse_text(value: Option<OsString>) -> Result<Content, String> {
+    let Some(value) = value else { return Ok(Content::Ascii) };
+    let word = value.to_string_lossy();
+    Content::parse_text(&word).ok_or_else(|| format!("--text: '{word}' is no kind of text, expected ascii or utf8"))
+}
+
 fn parse_address(value: &str) -> Result<IpAddr, String> {
     value.parse().map_err(|_| format!("'{value}' is no IP address such as 127.0.0.2"))
 }
 
-const FLAGS_WITH_VALUE: [&str; 11] = [
+const FLAGS_WITH_VALUE: [&str; 12] = [
     "connections",
     "size",
     "in-flight",
@@ -282,6 +309,7 @@ const FLAGS_WITH_VALUE: [&str; 11] = [
     "rate",
     "rooms",
     "senders",
+    "fragments",
     "source",
     "connect-timeout",
     "server-pid",
@@ -295,6 +323,8 @@ const SECONDS_MIN: Duration = Duration::from_millis(1);
 const SECONDS_MAX: Duration = Duration::from_secs(86_400);
 const SIZE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const PAIRS_MAX: usize = 1 << 26;
+/// As many as `frameloop` takes (`Limits::message_frames_max`).
+const FRAGMENTS_MAX: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -309,9 +339,10 @@ mod tests {
         let echo = options(&["ws://localhost:1/"]);
         assert_eq!((echo.kind, echo.connections, echo.size, echo.in_flight), (Kind::Echo, 64, 64, 16));
         assert_eq!((echo.duration, echo.warmup), (Duration::from_secs(3), Duration::from_millis(500)));
-        assert!(!echo.is_text && !echo.is_json && echo.rate.is_none() && echo.server_pid.is_none());
+        assert_eq!((echo.content, echo.fragments), (Content::Binary, 1));
+        assert!(!echo.is_json && echo.rate.is_none() && echo.server_pid.is_none());
         let chat = options(&["ws://localhost:1/", "chat", "--rate", "10"]);
-        assert!(chat.is_text && chat.senders == 1 && chat.in_flight == 1000 && chat.rooms.is_none());
+        assert!(chat.content == Content::Ascii && chat.senders == 1 && chat.in_flight == 1000 && chat.rooms.is_none());
     }
 
     #[test]
@@ -324,8 +355,20 @@ mod tests {
         assert_eq!((given.rate, given.senders, given.server_pid), (Some(7.0), 5, Some(42)));
         assert_eq!(given.rooms, Some(400));
         assert_eq!(given.sources, ["127.0.0.2", "127.0.0.3"].map(|source| source.parse::<IpAddr>().unwrap()));
-        assert!(given.connect_timeout == Duration::from_secs(60) && given.is_json && given.is_text);
+        assert!(given.connect_timeout == Duration::from_secs(60) && given.is_json);
+        assert_eq!(given.content, Content::Ascii);
         assert_eq!(options(&["ws://a", "--size", "0"]).size, 0);
+        assert_eq!(options(&["ws://a", "--fragments", "7", "--size", "7"]).fragments, 7);
+        assert_eq!(options(&["ws://a", "--fragments", "1", "--size", "0"]).fragments, 1);
+        for (flags, content) in [
+            (&["echo", "--text"][..], Content::Ascii),
+            (&["--text", "echo"], Content::Ascii),
+            (&["--text=ascii"], Content::Ascii),
+            (&["--text=utf8"], Content::Utf8),
+            (&["chat", "--text=utf8"], Content::Utf8),
+        ] {
+            assert_eq!(options(&[&["ws://a"], flags].concat()).content, content, "{flags:?}");
+        }
         for (value, nanos) in [("10", 10_000_000_000), ("0.05", 50_000_000), ("1.0000000019", 1_000_000_001)] {
             assert_eq!(options(&["ws://a", "--seconds", value]).duration, Duration::from_nanos(nanos), "{value}");
         }
@@ -357,6 +400,18 @@ mod tests {
             ("ws://a/ --seconds 86400.1", &["--seconds", "86400"]),
             ("ws://a/ --warmup 1", &["--warmup", "'1'", "30s"]),
             ("ws://a/ --rate 0", &["--rate", "'0'"]),
+            ("ws://a/ --text=latin1", &["--text", "'latin1'", "ascii or utf8"]),
+            ("ws://a/ --text=", &["--text", "''", "ascii or utf8"]),
+            ("ws://a/ --text utf8", &["'utf8'", "--text=utf8"]),
+            ("ws://a/ chat --text ascii", &["'ascii'", "--text=ascii"]),
+            ("ws://a/ idle --text=utf8", &["--text", "idle"]),
+            ("ws://a/ --fragments 0", &["--fragments", "'0'", "1 to"]),
+            ("ws://a/ --fragments 1048577 --size 2MiB", &["--fragments", "'1048577'", "1048576"]),
+            ("ws://a/ --fragments 65", &["--fragments", "65 frames of 64 bytes", "at most 64"]),
+            ("ws://a/ --fragments 2 --size 0", &["--fragments", "at most 1"]),
+            ("ws://a/ chat --fragments 2", &["--fragments", "chat"]),
+            ("ws://a/ churn --fragments 2", &["--fragments", "churn"]),
+            ("ws://a/ idle --fragments 1", &["--fragments", "idle"]),
             ("ws://a/ --source localhost", &["--source", "'localhost'", "127.0.0.2"]),
             ("ws://a/ --server-pid me", &["--server-pid", "'me'"]),
             ("ws://a/ --senders 2", &["--senders", "echo"]),
@@ -383,7 +438,8 @@ mod tests {
     fn the_help_names_each_flag() {
         assert!(parse([OsString::from("--help")]).unwrap().is_none());
         let flags = FLAGS_WITH_VALUE.iter().chain(&["text", "json", "help"]);
-        assert!(flags.clone().all(|flag| HELP.contains(&format!("  --{flag} "))));
+        let is_named = |flag| [" ", "["].iter().any(|end| HELP.contains(&format!("  --{flag}{end}")));
+        assert!(flags.clone().all(is_named));
         assert_eq!(HELP.matches("\n  --").count(), flags.count());
     }
 }

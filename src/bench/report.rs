@@ -60,13 +60,20 @@ impl Report<'_> {
         let faults = &self.faults;
         let _ = write!(
             line,
-            "\"max\":{}}},\"errors\":{},\"first_error\":{},\"lost\":{},\"duplicated\":{},\"reordered\":{}",
+            "\"max\":{}}},\"errors\":{},\"first_error\":{},\"lost\":{},\"unsent\":{},\"duplicated\":{},\"reordered\":{}",
             or_null(self.in_us(self.latencies.max())),
             faults.errors,
             faults.first_error.as_deref().map_or("null".to_owned(), quote),
             faults.lost,
+            faults.unsent,
             faults.duplicated,
             faults.reordered
+        );
+        let _ = write!(
+            line,
+            ",\"text\":{},\"fragments\":{}",
+            or_null(options.content.text_word().map(quote)),
+            or_null((options.kind == Kind::Echo).then_some(options.fragments)),
         );
         let rounded = |value: Option<f64>| or_null(value.map(|value| format!("{value:.1}")));
         let _ = write!(
@@ -99,21 +106,21 @@ impl Report<'_> {
             None => rows.push(("connections", format!("{connections} at a time"))),
         }
         let [messages, rate] = [self.messages(), self.rate().round() as u64].map(with_commas);
-        let seconds = self.seconds;
+        let (seconds, bytes) = (self.seconds, self.bytes());
         match kind {
             Kind::Echo => rows.push((
                 "messages",
-                format!("{messages} of {size} bytes in {seconds:.3} s, {in_flight} in flight per connection"),
+                format!("{messages} of {bytes} in {seconds:.3} s, {in_flight} in flight per connection"),
             )),
             Kind::Chat => rows.push((
                 "deliveries",
                 format!(
-                    "{messages} of {size} bytes in {seconds:.3} s, {} senders{}, {in_flight} in flight each",
+                    "{messages} of {bytes} in {seconds:.3} s, {} senders{}, {in_flight} in flight each",
                     self.options.senders,
                     self.options.rooms.map_or(String::new(), |rooms| format!(" in each of {rooms} rooms"))
                 ),
             )),
-            Kind::Churn => rows.push(("cycles", format!("{messages} in {seconds:.3} s, an echo of {size} bytes each"))),
+            Kind::Churn => rows.push(("cycles", format!("{messages} in {seconds:.3} s, an echo of {bytes} each"))),
             Kind::Idle => rows.push(("held", format!("{seconds:.3} s"))),
         }
         if *kind != Kind::Idle {
@@ -142,12 +149,20 @@ impl Report<'_> {
         if let Some(bytes) = self.server_bytes_per_connection {
             rows.push(("memory", format!("{bytes:.0} bytes of the server per connection")));
         }
-        let Faults { errors, first_error, lost, duplicated, reordered } = &self.faults;
-        rows.push(("lost", format!("{lost}, duplicated {duplicated}, reordered {reordered}")));
+        let Faults { errors, first_error, lost, unsent, duplicated, reordered } = &self.faults;
+        rows.push(("lost", format!("{lost}, unsent {unsent}, duplicated {duplicated}, reordered {reordered}")));
         let first =
             first_error.as_deref().map_or(String::new(), |error| format!("; the first: {}", error.escape_debug()));
         rows.push(("errors", format!("{errors}{first}")));
         rows.iter().fold(String::new(), |table, (name, text)| format!("{table}{name:<13}{text}\n"))
+    }
+
+    /// What a message is.
+    fn bytes(&self) -> String {
+        let Options { size, content, fragments, .. } = self.options;
+        let text = content.text_word().map_or(String::new(), |word| format!(" of {word} text"));
+        let frames = if *fragments > 1 { format!(" in {fragments} frames") } else { String::new() };
+        format!("{size} bytes{text}{frames}")
     }
 
     fn in_us(&self, ns: u64) -> Option<String> {

@@ -210,12 +210,13 @@ mod tests {
     use frameloop::protocol::frame::Opcode;
 
     use super::super::chat_text::prefix;
+    use super::super::content::Content;
     use super::*;
 
     const SERVER: &str = r#","seq":119,"from":{"session":"s_9f","user":"m\"msg\":\"sg:"},"ts":1734190000123,"#;
 
     fn template() -> Template {
-        Template::new(80, Some(12))
+        Template::new(80, Some(12), Content::Ascii)
     }
 
     /// A chat as the server hands it on.

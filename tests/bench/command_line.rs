@@ -15,7 +15,7 @@ fn help_goes_to_standard_output_and_the_readme_shows_it() {
 
 #[test]
 fn wrong_arguments_are_one_line_that_names_them_and_exit_code_1() {
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 17] = [
         (&[], &["URL", "ws://"]),
         (&["localhost:9001"], &["'localhost:9001'", "ws://"]),
         (&["wss://localhost:9001/"], &["'wss://localhost:9001/'", "TLS", "not there yet"]),
@@ -27,6 +27,9 @@ fn wrong_arguments_are_one_line_that_names_them_and_exit_code_1() {
         (&["ws://localhost:9001/", "--connections", "none"], &["--connections", "'none'"]),
         (&["ws://localhost:9001/", "--seconds", "3s"], &["--seconds", "'3s'"]),
         (&["ws://localhost:9001/", "--senders", "2"], &["--senders", "echo"]),
+        (&["ws://localhost:9001/", "--fragments", "0"], &["--fragments", "'0'"]),
+        (&["ws://localhost:9001/", "chat", "--fragments", "2"], &["--fragments", "chat"]),
+        (&["ws://localhost:9001/", "--text", "utf8"], &["'utf8'", "--text=utf8"]),
         (&["ws://localhost:9001/", "chat", "--size", "1"], &["--size", "at least"]),
         (&["ws://127.0.0.1:9001/", "--source", "::1"], &["--source", "::1", "127.0.0.1"]),
         // RFC 6761 §6.4: this name never resolves.
@@ -91,5 +94,7 @@ fn the_result_is_a_table_on_standard_output() {
     let rows: Vec<&str> = outcome.stdout.iter().map(|row| row.split("  ").next().unwrap()).collect();
     assert_eq!(rows, names, "{outcome:?}");
     assert!(outcome.stdout[0].ends_with(&url) && outcome.stdout[1].contains("64 of 64 opened"), "{outcome:?}");
+    assert!(outcome.stdout[2].contains(" of 64 bytes in "), "{outcome:?}");
+    assert!(outcome.stdout[6].contains("lost         0, unsent 0, duplicated 0, reordered 0"), "{outcome:?}");
     assert!(["p50", "p90", "p99", "p99.9", "max"].iter().all(|name| outcome.stdout[4].contains(name)), "{outcome:?}");
 }

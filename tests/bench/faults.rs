@@ -1,7 +1,6 @@
 //! What a server does wrong is reported: each fault by its kind, exactly as often as it happened.
 
-use std::sync::{Arc, Mutex, mpsc};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tungstenite::Message;
@@ -70,7 +69,7 @@ fn reordered_messages_are_counted_exactly() {
 fn a_message_with_another_content_or_length_is_an_error() {
     let first = run_chat(|number, message, _| {
         let text = message.to_text().unwrap();
-        vec![Message::text(if number == 0 { text.replace('z', "y") } else { text.to_owned() })]
+        vec![Message::text(if number == 0 { text.replace('k', "j") } else { text.to_owned() })]
     });
     check_error(first, "another content");
     let longer = run_chat(|number, message, _| {
@@ -174,44 +173,4 @@ fn the_members_of_a_chat_go_on_without_one_who_is_gone() {
     // The one who is gone had not heard some of what was in flight.
     assert!((1..=8).contains(&counts(&result, ["lost"])[0]), "{result}");
     assert!(counts(&result, ["messages"])[0] > 100, "the others went on: {result}");
-}
-
-#[test]
-fn in_an_open_loop_a_message_waits_from_when_it_was_due() {
-    // The server stalls once, for 300 ms. One message may be in flight, so that the next 30 cannot be sent meanwhile:
-    // a closed loop would see one slow message, but 29 more were due.
-    let address = echo(|socket, number, message| {
-        if number == 0 {
-            let (_never, nothing) = mpsc::channel::<()>();
-            let _ = nothing.recv_timeout(Duration::from_millis(300));
-        }
-        socket.send(message)
-    });
-    let (code, result) = bench_json(address, "--connections 1 --in-flight 1 --rate 100 --seconds 0.6 --warmup 1ms");
-    assert_eq!(code, Some(0), "{result}");
-    assert!((59..=61).contains(&counts(&result, ["messages"])[0]), "{result}");
-    // Half of them waited, evenly from 300 ms down to nothing.
-    let [p50, p90, max] = ["p50", "p90", "max"].map(|name| result["latency_us"][name].as_f64().unwrap());
-    assert!(p90 > 200_000.0 && max > 280_000.0 && p50 < max, "{result}");
-}
-
-#[test]
-fn in_an_open_loop_a_cycle_waits_from_when_it_was_due() {
-    // One connection at a time, and the 45th takes 300 ms, to beyond the end: what was due meanwhile is not left out.
-    let number = Arc::new(Mutex::new(0));
-    let address = echo(move |socket, _, message| {
-        let mut number = number.lock().unwrap();
-        *number += 1;
-        if *number == 45 {
-            let (_never, nothing) = mpsc::channel::<()>();
-            let _ = nothing.recv_timeout(Duration::from_millis(300));
-        }
-        socket.send(message)
-    });
-    let flags = "churn --connections 1 --rate 100 --seconds 0.6 --warmup 1ms";
-    let (code, result) = bench_json(address, flags);
-    assert_eq!((code, counts(&result, ["lost"])), (Some(0), [0]), "{result}");
-    assert!((59..=61).contains(&counts(&result, ["messages"])[0]), "{result}");
-    let [p50, p90, max] = ["p50", "p90", "max"].map(|name| result["latency_us"][name].as_f64().unwrap());
-    assert!(p50 < 100_000.0 && p90 > 150_000.0 && max > 280_000.0, "{result}");
 }

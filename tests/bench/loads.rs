@@ -6,14 +6,14 @@ use crate::harness::{Child, start};
 use crate::{bench_json, counts};
 
 const SHORT: &str = "--seconds 0.2 --warmup 20ms";
-const FAULTS: [&str; 4] = ["errors", "lost", "duplicated", "reordered"];
+const FAULTS: [&str; 5] = ["errors", "lost", "unsent", "duplicated", "reordered"];
 
 /// A run against `frameloop MODE` that must be without a fault.
 fn run(mode: &str, args: &str) -> (Child, Value) {
     let mut server = start(&[mode]);
     let pid = server.id();
     let (code, result) = bench_json(server.address(), &format!("{args} {SHORT} --server-pid {pid}"));
-    assert_eq!((code, counts(&result, FAULTS)), (Some(0), [0; 4]), "{args}: {result}");
+    assert_eq!((code, counts(&result, FAULTS)), (Some(0), [0; 5]), "{args}: {result}");
     assert!(result["first_error"].is_null(), "{args}: {result}");
     (server, result)
 }
@@ -35,6 +35,14 @@ fn echo_of_all_sizes_and_both_kinds() {
         "echo --size 126 --in-flight 1000 --connections 2",
         "echo --size 70000 --connections 4",
         "echo --size 3MiB --connections 2 --in-flight 3 --text",
+        "echo --size 3 --text=ascii",
+        "echo --size 3 --text=utf8 --connections 2",
+        "echo --size 1001 --text=utf8 --in-flight 100",
+        "echo --size 1MiB --text=utf8 --connections 2 --in-flight 3",
+        "echo --size 0 --fragments 1 --connections 2",
+        "echo --size 64 --fragments 64 --connections 3",
+        "echo --size 70001 --fragments 3 --text=utf8 --connections 4",
+        "echo --size 300000 --fragments 10000 --connections 2 --in-flight 2",
     ] {
         let (_server, result) = run("echo", args);
         check_latencies(&result);
@@ -60,7 +68,12 @@ fn the_servers_time_and_memory_are_told_if_its_process_is_known() {
 
 #[test]
 fn chat_counts_each_delivery() {
-    for args in ["chat", "chat --connections 2 --in-flight 1", "chat --connections 20 --senders 20 --size 5KiB"] {
+    for args in [
+        "chat",
+        "chat --connections 2 --in-flight 1",
+        "chat --connections 20 --senders 20 --size 5KiB",
+        "chat --connections 4 --size 1001 --text=utf8",
+    ] {
         let (_server, result) = run("serve", args);
         check_latencies(&result);
         assert!(counts(&result, ["messages"])[0] > 0, "{result}");
@@ -75,6 +88,7 @@ fn chat_in_rooms_counts_each_delivery_of_each_room() {
         ("chat --rooms 5 --connections 23 --senders 4", 5, 23),
         ("chat --rooms 11 --connections 22 --senders 2 --size 60", 11, 22),
         ("chat --rooms 2 --connections 6 --size 700KiB --in-flight 2", 2, 6),
+        ("chat --rooms 2 --connections 6 --size 5001 --text=utf8", 2, 6),
     ] {
         let (mut server, result) = run("serve", args);
         check_latencies(&result);
@@ -92,7 +106,7 @@ fn chat_in_rooms_takes_several_messages_in_one_array() {
     let mut server = start(&["serve", "--batch-interval", "2ms"]);
     let args = format!("chat --rooms 3 --connections 9 --senders 2 {SHORT}");
     let (code, result) = bench_json(server.address(), &args);
-    assert_eq!((code, counts(&result, FAULTS)), (Some(0), [0; 4]), "{result}");
+    assert_eq!((code, counts(&result, FAULTS)), (Some(0), [0; 5]), "{result}");
     server.stop();
     let log = server.stderr.rest();
     let sent = |line: &String| line.split_once(" messages_out=")?.1.split(' ').next()?.parse::<u64>().ok();
@@ -103,6 +117,8 @@ fn chat_in_rooms_takes_several_messages_in_one_array() {
 
 #[test]
 fn churn_counts_full_cycles() {
+    let (_server, result) = run("echo", "churn --connections 4 --size 101 --text=utf8");
+    assert!(counts(&result, ["messages"])[0] > 0 && result["text"] == "utf8", "{result}");
     let (mut server, result) = run("echo", "churn --connections 4");
     check_latencies(&result);
     let [cycles] = counts(&result, ["messages"]);
@@ -131,9 +147,14 @@ fn pings_between_the_messages_disturb_nothing() {
     // Many of them may be late: the server is busy, and they go between the messages.
     let mut server = start(&["echo", "--ping-interval", "5ms", "--ping-misses", "250"]);
     let address = server.address();
-    for args in ["echo --size 100000 --in-flight 4 --connections 4", "echo", "churn --connections 4"] {
+    for args in [
+        "echo --size 100000 --in-flight 4 --connections 4",
+        "echo",
+        "echo --fragments 5 --text=utf8",
+        "churn --connections 4",
+    ] {
         let (code, result) = bench_json(address, &format!("{args} {SHORT}"));
-        assert_eq!((code, counts(&result, FAULTS)), (Some(0), [0; 4]), "{args}: {result}");
+        assert_eq!((code, counts(&result, FAULTS)), (Some(0), [0; 5]), "{args}: {result}");
     }
 }
 

@@ -6,6 +6,9 @@
 //! | `command_line` | flags and their mistakes, warnings, the README |
 //! | `loads` | each load against the server that it is made for |
 //! | `faults` | what must be reported, and is |
+//! | `open_loop` | what was due, late or never |
+//! | `frames` | what goes over the wire |
+//! | `progress` | the line on a terminal |
 //! | `rooms` | the same in rooms of the session mode |
 //! | `fake` | servers with faults, on tungstenite |
 
@@ -14,10 +17,13 @@
 mod command_line;
 mod fake;
 mod faults;
+mod frames;
 #[path = "../binary/harness.rs"]
 #[allow(dead_code)]
 mod harness;
 mod loads;
+mod open_loop;
+mod progress;
 mod rooms;
 
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@
 //! | `harness` | a server in a thread of its own, and what its application saw |
 //! | `client` | a client made of a socket and bytes |
 //! | `application` | what an application can wait for |
+//! | `calls` | how often it asks the system, on a network that counts |
 //! | `chat`, `crowd` | `frameloop serve`: plain mode P1 to P6; many clients, and some that vanish |
 //! | `echo` | `frameloop echo`: messages of all sizes, in fragments, and faster than they are taken |
 //! | `handshake`, `refusals` | §4: the opening handshake, and what may follow it; each refusal |
@@ -17,6 +18,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod application;
+mod calls;
 mod chat;
 mod client;
 mod closing;

@@ -1,0 +1,97 @@
+//! What messages consist of: bytes, or text of one byte a character or of several.
+
+use frameloop::protocol::frame::Opcode;
+
+/// A kind of content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Content {
+    Binary,
+    Ascii,
+    Utf8,
+}
+
+impl Content {
+    /// A kind of text, by its name on the command line.
+    pub(crate) fn parse_text(word: &str) -> Option<Content> {
+        [Content::Ascii, Content::Utf8].into_iter().find(|content| content.text_word() == Some(word))
+    }
+
+    /// The name of a kind of text.
+    pub(crate) fn text_word(self) -> Option<&'static str> {
+        match self {
+            Content::Binary => None,
+            Content::Ascii => Some("ascii"),
+            Content::Utf8 => Some("utf8"),
+        }
+    }
+
+    pub(crate) fn opcode(self) -> Opcode {
+        if self == Content::Binary { Opcode::Binary } else { Opcode::Text }
+    }
+
+    /// So many bytes of it; of text whole characters, which a string of JSON may have too.
+    pub(crate) fn bytes(self, count: usize) -> Vec<u8> {
+        match self {
+            Content::Binary => (0..count).map(|i| (i * 7 + i / 26) as u8).collect(),
+            Content::Ascii => (0..count).map(|i| b'a' + ((i + i / 26) % 26) as u8).collect(),
+            Content::Utf8 => utf8(count),
+        }
+    }
+}
+
+/// Characters of 1 to 4 bytes in turn, as far as they fit; then the one that is as long as the rest.
+fn utf8(count: usize) -> Vec<u8> {
+    let mut text = String::with_capacity(count);
+    let mut number = 0;
+    while text.len() < count {
+        let len = (number % 4 + 1).min(count - text.len());
+        let (first, characters) = ALPHABETS[len - 1];
+        let character = first as u32 + (number as u32 / 4) % characters;
+        text.push(char::from_u32(character).expect("an alphabet has no gaps"));
+        number += 1;
+    }
+    text.into_bytes()
+}
+
+/// For characters of 1 to 4 bytes: the first one, and how many there are. Their numbers have no divisor in common, so that
+/// it takes long until a text repeats itself.
+const ALPHABETS: [(char, u32); 4] = [('a', 26), ('à', 23), ('一', 997), ('🌀', 199)];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_valid_and_has_as_many_bytes_as_were_asked_for() {
+        for count in (0..100).chain([4095, 65_536]) {
+            for content in [Content::Ascii, Content::Utf8] {
+                let text = String::from_utf8(content.bytes(count)).unwrap();
+                assert_eq!(text.len(), count);
+                assert!(text.chars().all(char::is_alphanumeric) || content == Content::Utf8, "{text}");
+            }
+            assert_eq!(Content::Binary.bytes(count).len(), count);
+        }
+    }
+
+    #[test]
+    fn utf8_is_of_characters_of_each_length() {
+        let text = String::from_utf8(Content::Utf8.bytes(10_000)).unwrap();
+        for len in 1..=4 {
+            assert!((999..=1001).contains(&text.chars().filter(|char| char.len_utf8() == len).count()), "{len}");
+        }
+        // Whoever drops or swaps a part of it is found out.
+        let mut parts: Vec<&[u8]> = text.as_bytes().chunks(100).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        assert_eq!(parts.len(), 100, "no part of it is like another");
+    }
+
+    #[test]
+    fn each_kind_of_text_has_its_name() {
+        for content in [Content::Ascii, Content::Utf8] {
+            assert_eq!(content.text_word().and_then(Content::parse_text), Some(content));
+        }
+        assert_eq!(Content::parse_text("binary"), None);
+        assert!(std::str::from_utf8(&Content::Binary.bytes(1000)).is_err(), "binary is no text");
+    }
+}
