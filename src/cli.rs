@@ -1,5 +1,6 @@
 //! The command line: flags to a [`Command`], or one line that says what is wrong.
 
+pub(crate) mod network;
 mod sessions;
 
 use std::ffi::OsString;
@@ -41,6 +42,15 @@ Usage: frameloop [serve|echo] [flags]
   --log-level LEVEL         off, error, warn, info or debug (info)
   --help                    this text
   --version                 the version
+
+Who may connect:
+
+  --origin PATTERN          a page of another site that may: https://app.example.com[:PORT],
+                            https://*.example.com, null, or * for all; repeatable (same host only)
+  --max-per-ip N            connections of one address, or one /64 of IPv6 (no limit)
+  --accept-rate N           new connections a second, twice as many at once (no limit)
+  --trusted-proxy CIDR      a proxy whose X-Forwarded-For and -Host are believed; repeatable
+  --proxy-protocol          trusted proxies begin with a PROXY header; nobody else may connect
 
 Sessions and rooms, with serve only:
 
@@ -114,7 +124,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let mut parser = Parser::from_args(args);
     let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
     let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
-    let (mut log_level, mut reuse_port) = (LevelFilter::Info, false);
+    let (mut log_level, mut config) = (LevelFilter::Info, Config::default());
     let (mut hub, mut serve_flag, mut pages) = (HubOptions::default(), None, None);
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         let flag = match arg {
@@ -140,7 +150,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         let at = |problem: String| format!("--{flag}: {problem}");
         match flag.as_str() {
             "listen" => listen.push(value().and_then(|value| parse_listen(&value).map_err(at))?),
-            "reuse-port" => reuse_port = true,
+            "reuse-port" => config.reuse_port = true,
+            "proxy-protocol" => config.proxy_protocol = true,
             "ping-interval" => limits.ping_interval = value().and_then(|value| parse_time(&value).map_err(at))?,
             "ping-misses" => limits.ping_misses_max = value().and_then(|value| parse_misses(&value).map_err(at))?,
             "handshake-timeout" => {
@@ -163,6 +174,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                     return Err(at("one of --static and --no-demo, once, says which pages there are".to_owned()));
                 }
                 serve_flag = Some(flag);
+            }
+            name if network::FLAGS.contains(&name) => {
+                let set = value().map(|value| network::set(&mut config, &flag, &value))?;
+                set.unwrap_or(Ok(())).map_err(at)?;
             }
             name if sessions::FLAGS.contains(&name) => {
                 let set = value().map(|value| sessions::set(&mut hub, &flag, &value))?;
@@ -191,13 +206,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     hub.message_bytes = limits.message_bytes_max;
     hub.answer_bytes = hub.answer_bytes.min(limits.queue_bytes_max / 4);
     (hub.ping_interval, hub.ping_misses) = (limits.ping_interval, limits.ping_misses_max);
-    let config = Config {
-        listen,
-        limits,
-        connections_max: max_connections.unwrap_or(usize::MAX),
-        reuse_port,
-        ..Config::default()
-    };
+    let config = Config { listen, limits, connections_max: max_connections.unwrap_or(usize::MAX), ..config };
+    network::check(&config)?;
     let (has_max_connections, pages) = (max_connections.is_some(), pages.unwrap_or(Pages::Demo));
     Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, pages, log_level })))
 }
@@ -360,6 +370,9 @@ mod tests {
             "--max-connections",
             "10",
             "--reuse-port",
+            "--trusted-proxy",
+            "::1",
+            "--proxy-protocol",
             "--log-level",
             "debug",
             "echo",
@@ -367,7 +380,8 @@ mod tests {
         assert_eq!(options.mode, Mode::Echo);
         assert_eq!(options.config.listen, ["127.0.0.1:0", "[::1]:0"]);
         assert_eq!(options.config.connections_max, 10);
-        assert!(options.config.reuse_port);
+        assert!(options.config.reuse_port && options.config.proxy_protocol);
+        assert_eq!(options.config.trusted_proxies.len(), 1);
         assert_eq!(options.log_level, LevelFilter::Debug);
         let expected = Limits {
             ping_interval: Duration::from_millis(500),
@@ -412,6 +426,9 @@ mod tests {
             (&["--static"], &["--static", "value"]),
             (&["--static", "a", "--no-demo"], &["--no-demo", "--static", "one"]),
             (&["--no-demo", "echo"], &["--no-demo", "echo", "serve"]),
+            (&["--origin", "example.com"], &["--origin", "'example.com'", "https://"]),
+            (&["--trusted-proxy", "10.0.0.1/8"], &["--trusted-proxy", "10.0.0.0/8"]),
+            (&["--proxy-protocol"], &["--proxy-protocol", "--trusted-proxy"]),
             (&["--log-level", "loud"], &["--log-level", "'loud'", "info"]),
         ] {
             let error = error(args);
@@ -443,10 +460,11 @@ mod tests {
             "static",
             "no-demo",
             "log-level",
+            "proxy-protocol",
             "help",
             "version",
         ];
         assert!(flags.iter().all(|flag| HELP.contains(&format!("  --{flag} "))));
-        assert_eq!(HELP.matches("\n  --").count(), flags.len() + sessions::FLAGS.len());
+        assert_eq!(HELP.matches("\n  --").count(), flags.len() + network::FLAGS.len() + sessions::FLAGS.len());
     }
 }

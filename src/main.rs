@@ -84,6 +84,10 @@ fn run(options: &Options, open_files: usize, app: Application) -> Result<(), Str
             open_files
         );
     }
+    let open = if options.config.origins.is_any() { &[cli::network::ANY_PAGE][..] } else { &[] };
+    if let Some(line) = cli::network::openness(server.addresses(), open) {
+        log::warn!("{line}");
+    }
     for address in server.addresses() {
         print(&format!("listening on ws://{address}/\n"));
     }

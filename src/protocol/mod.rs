@@ -18,7 +18,7 @@
 //!
 //! [`conformance`] is the other way round: each rule of the RFC, with the code that keeps it and the tests that show it.
 //!
-//! Not here: §4.1 (the client), §5.8 and §9 (no extension is accepted yet), §10.2 (no check of `Origin` yet). §6.1,
+//! Not here: §4.1 (the client), §5.8 and §9 (no extension is accepted yet). §10.2 is in [`handshake::origin`]. §6.1,
 //! sending, is [`Connection::send`]: a message is one frame.
 //!
 //! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket),

@@ -22,12 +22,14 @@ impl<A: App, N: Net> Server<A, N> {
             let Some(&listener) = self.accepting.last() else { return };
             let result = match self.net.accept(listener) {
                 Ok((transport, address)) => {
-                    self.add_peer(transport, address, now);
+                    self.add_peer(transport, address, listener, now);
                     Ok(())
                 }
                 // The next peer is told that there is no room, rather than left to wait.
                 Err(cause) if is_shortage(&cause) => {
-                    self.net.refuse_next(listener, turn_away).map(|address| journal::turned_away(address, &cause))
+                    let error = HandshakeError::Overloaded;
+                    let refused = self.net.refuse_next(listener, |transport| turn_away(transport, error));
+                    refused.map(|address| journal::turned_away(address, error, &cause))
                 }
                 Err(error) => Err(error),
             };
@@ -49,30 +51,48 @@ impl<A: App, N: Net> Server<A, N> {
         }
     }
 
-    fn add_peer(&mut self, mut transport: N::Transport, address: SocketAddr, now: Instant) {
-        self.cut_oldest_handshake(now);
-        let is_full = self.peers.len() - self.refused >= self.connections_max;
-        if is_full && self.refused >= REFUSALS_MAX {
-            turn_away(transport);
-            journal::turned_away(address, &"no room for another connection");
+    fn add_peer(&mut self, mut transport: N::Transport, address: SocketAddr, listener: usize, now: Instant) {
+        if self.admission.is_stranger(address.ip()) {
+            journal::dropped_stranger(address);
             return;
         }
-        if let Err(error) = self.net.register(&mut transport, self.peers.next_key()) {
-            turn_away(transport);
-            journal::turned_away(address, &error);
+        let refusal = self.refusal_of_arrival(address, now);
+        if let Some(error) = refusal.filter(|_| self.refused >= REFUSALS_MAX) {
+            turn_away(transport, error);
+            journal::turned_away(address, error, &error);
+            return;
+        }
+        if let Err(cause) = self.net.register(&mut transport, self.peers.next_key()) {
+            turn_away(transport, HandshakeError::Overloaded);
+            journal::turned_away(address, HandshakeError::Overloaded, &cause);
             return;
         }
         let mut connection = Connection::new(self.commons.clone(), now);
-        if is_full {
-            connection.reject(HandshakeError::Overloaded, now);
-            self.refused += 1;
-        }
+        let is_counted = match refusal {
+            Some(error) => {
+                connection.reject(error, now);
+                self.refused += 1;
+                false
+            }
+            None => self.admission.arrive(address.ip()),
+        };
         let key = self.peers.next_key();
         let peer = self.peers.insert(transport, connection, address);
-        peer.is_refused = is_full;
+        (peer.is_refused, peer.is_counted) = (refusal.is_some(), is_counted);
+        peer.is_on_loopback = self.net.is_loopback(listener);
         log::debug!("accepted id={} addr={address}", peer.serial);
         self.peers.mark_dirty(key);
         self.arm(key);
+    }
+
+    /// Why one more connection from this address cannot come in. Only one that can makes others give way to it.
+    fn refusal_of_arrival(&mut self, address: SocketAddr, now: Instant) -> Option<HandshakeError> {
+        if let Err(error) = self.admission.check_arrival(address.ip(), now) {
+            return Some(error);
+        }
+        self.cut_oldest_handshake(now);
+        let is_full = self.peers.len() - self.refused >= self.connections_max;
+        is_full.then_some(HandshakeError::Overloaded)
     }
 
     /// Makes room for one more opening handshake: where as many go on as may, the oldest ends as if its time were over.
@@ -107,10 +127,10 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// Tells a peer for which there is no room, as far as that goes without keeping it.
-fn turn_away(mut transport: impl Transport) {
+fn turn_away(mut transport: impl Transport, error: HandshakeError) {
     // With unread bytes on our side the transport would be reset, and the response lost.
     let _ = transport.read(&mut [0; HEAD_BYTES_MAX]);
-    let _ = transport.write(&encode_rejection(&HandshakeError::Overloaded));
+    let _ = transport.write(&encode_rejection(&error));
     let _ = transport.shutdown_write();
 }
 

@@ -1,6 +1,8 @@
 //! What a server needs to know before it begins.
 
+use super::network::Network;
 use crate::protocol::Limits;
+use crate::protocol::handshake::origin::Origins;
 
 /// How a server is set up.
 #[derive(Debug, Clone)]
@@ -15,6 +17,22 @@ pub struct Config {
     /// oldest of these is cut with 408, as if its [`handshake_timeout`](Limits::handshake_timeout) were over. So
     /// connections that never ask for anything cannot take the places of those that do.
     pub connections_max: usize,
+    /// Connections of one address at a time (default: no bound but that on all of them). Those above get 429. Of IPv6, the
+    /// addresses of a /64 count as one. Who comes through a [trusted proxy](Config::trusted_proxies) counts by its own address.
+    pub connections_per_address_max: Option<usize>,
+    /// New connections a second, of all addresses together, and twice as many at once (default: no limit). Those above get 503.
+    pub accept_rate: Option<u32>,
+    /// The pages that may open a connection beside those of the same host (default: no others). What is refused gets 403.
+    ///
+    /// What listens on loopback takes pages of loopback too, and no request for a `Host` that is neither a name of loopback nor
+    /// the host of one of these origins: another name that leads there is somebody else's.
+    pub origins: Origins,
+    /// The peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed (default: none). The client is then the last
+    /// address of all lines of the former that is not one of these; one that is malformed is refused with 400.
+    pub trusted_proxies: Vec<Network>,
+    /// Whether each connection begins with a header of the PROXY protocol (default: no). It is then taken from trusted proxies
+    /// only; the connections of others are dropped.
+    pub proxy_protocol: bool,
     /// Subprotocols that are accepted, if a client offers one (default: none).
     pub subprotocols: Vec<String>,
     /// Whether other processes that say the same may listen on the same addresses (default: no): the system then deals
@@ -33,6 +51,11 @@ impl Default for Config {
             listen: vec!["localhost:8765".to_owned()],
             limits: Limits::default(),
             connections_max: usize::MAX,
+            connections_per_address_max: None,
+            accept_rate: None,
+            origins: Origins::default(),
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             subprotocols: Vec::new(),
             reuse_port: false,
             unsent_bytes_max: None,

@@ -17,6 +17,8 @@
 //! | [`app`] | what an application and the server know of each other |
 //! | [`net`] | what the loop needs of the world, as two traits |
 //! | [`tcp`] | that, on mio |
+//! | `admission` | who may come in: by address, rate, page and host |
+//! | [`network`], `forwarded`, [`proxy_header`] | ranges of addresses; whom proxies speak for |
 //! | `accept` | taking connections, and what happens where there is no room |
 //! | `read` | each peer's share of reading, and what it makes |
 //! | `peer` | a transport with its connection, and how it is written to |
@@ -27,13 +29,17 @@
 //! | `journal` | the lines of the log |
 
 mod accept;
+mod admission;
 pub mod app;
 mod config;
 mod conn_table;
+mod forwarded;
 mod journal;
 pub mod net;
+pub mod network;
 mod peer;
 mod peers;
+pub mod proxy_header;
 mod read;
 pub(crate) mod shrink;
 pub mod tcp;
@@ -45,6 +51,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use self::admission::Admission;
 pub use self::app::{App, ConnId, DRAINED_BYTES_MAX, Outbox};
 pub use self::config::Config;
 pub use self::conn_table::ConnTable;
@@ -70,6 +77,7 @@ pub struct Server<A, N: Net = Tcp> {
     /// From when deadlines are counted.
     epoch: Epoch,
     connections_max: usize,
+    admission: Admission,
     handshakes_max: usize,
     subprotocols: Vec<String>,
     /// The one buffer that all reads go into.
@@ -138,6 +146,7 @@ impl<A: App, N: Net> Server<A, N> {
             commons,
             epoch,
             connections_max: config.connections_max,
+            admission: Admission::new(config, now),
             handshakes_max: accept::handshakes_max(config.connections_max),
             subprotocols: config.subprotocols.clone(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into(),
@@ -443,6 +452,9 @@ impl<A: App, N: Net> Server<A, N> {
     fn reap(&mut self, key: usize) {
         let peer = self.peers.remove(key);
         self.refused -= usize::from(peer.is_refused);
+        if peer.is_counted {
+            self.admission.leave(peer.address().ip());
+        }
         self.accept_again_at = None; // a descriptor is free
     }
 }

@@ -28,6 +28,12 @@ pub trait Net {
     /// `WouldBlock` when there is none; others do not end the server.
     fn accept(&mut self, listener: usize) -> io::Result<(Self::Transport, SocketAddr)>;
 
+    /// Whether only this machine itself can reach a listener.
+    fn is_loopback(&self, listener: usize) -> bool {
+        let _ = listener;
+        false
+    }
+
     /// When descriptors have run out: takes the next connection with the one in reserve, lets `refuse` tell the peer,
     /// drops the connection and keeps the descriptor in reserve again.
     ///
@@ -75,6 +81,12 @@ pub trait Transport {
     /// As [`write`](Transport::write).
     fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.write(bytes)
+    }
+
+    /// The client for whom the peer, a proxy, says to speak, in a header below all that is read here. It is known when
+    /// something could be read.
+    fn client_address(&self) -> Option<SocketAddr> {
+        None
     }
 
     /// Tells the peer that nothing more will come.

@@ -36,6 +36,10 @@ pub(crate) struct Peer<T> {
     pub(crate) is_logged: bool,
     /// It was taken only to be told that there is no room.
     pub(crate) is_refused: bool,
+    /// It counts among the connections of its address.
+    pub(crate) is_counted: bool,
+    /// It came to a listener that only this machine itself can reach.
+    pub(crate) is_on_loopback: bool,
     /// The socket may have bytes for us.
     pub(crate) can_read: bool,
     /// The peer has ended its side: a short read is not the last one.
@@ -139,6 +143,8 @@ impl<T> Peer<T> {
             is_ended: false,
             is_logged: false,
             is_refused: false,
+            is_counted: false,
+            is_on_loopback: false,
             can_read: false,
             is_read_closed: false,
             can_write: true,
@@ -157,6 +163,11 @@ impl<T> Peer<T> {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address.to_socket_addr()
+    }
+
+    /// It is known who speaks through the proxy that the peer is.
+    pub(crate) fn set_address(&mut self, client: SocketAddr) {
+        self.address = client.into();
     }
 }
 

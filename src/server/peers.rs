@@ -130,6 +130,13 @@ impl<T: Transport> Peers<T> {
         }
     }
 
+    /// Keeps what the last line of the log about a peer will say in more words than its end does.
+    pub(crate) fn explain(&mut self, key: usize, explanation: String) {
+        if let Some(peer) = self.slab.get(key) {
+            self.notes.entry(peer.serial).or_default().explain(explanation);
+        }
+    }
+
     pub(crate) fn keys(&self) -> Vec<usize> {
         self.slab.iter().map(|(key, _)| key).collect()
     }

@@ -1,6 +1,7 @@
 //! Each peer's share of reading, and what it makes: requests and messages for the application.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::app::App;
@@ -8,6 +9,7 @@ use super::net::{Net, Transport as _};
 use super::peer::Unread;
 use super::shrink::shrink_map;
 use super::{Server, first_ping_wait, journal};
+use crate::protocol::handshake::origin::Provenance;
 use crate::protocol::{DocumentRequest, Event, HandshakeError, Input, Request};
 
 impl<A: App, N: Net> Server<A, N> {
@@ -188,23 +190,53 @@ impl<A: App, N: Net> Server<A, N> {
     }
 
     fn open(&mut self, key: usize, request: &Request, now: Instant) {
-        let admitted = self.app.on_request(request, &self.peers);
+        let mut from = request.provenance();
+        let judged = self.judge(key, &mut from, true);
+        let admitted = judged.and_then(|proxy| self.app.on_request(request, &self.peers).map(|()| proxy));
         let Some(peer) = self.peers.get_mut(key) else { return };
-        if let Err(error) = admitted {
-            return peer.connection.reject(error, now);
-        }
+        let proxy = match admitted {
+            Ok(proxy) => proxy,
+            Err(error) => return peer.connection.reject(error, now),
+        };
         let subprotocol = request.select_subprotocol(&self.subprotocols);
         peer.connection.accept(request, subprotocol, now);
         peer.connection.hasten_ping(first_ping_wait(key, self.commons.limits().ping_interval), now);
         peer.is_open = true;
-        journal::opened(peer, request, subprotocol);
+        journal::opened(peer, request, &from, proxy, subprotocol);
         let id = peer.id(key);
         self.arm(key); // accept() counts the handshakes that go on
         self.app.on_open(id, request, &mut self.peers);
     }
 
+    /// Judges a request by where it comes from and whom it is for. From here on the peer has the address of its client; returns the
+    /// proxy's, if it had that.
+    fn judge(
+        &mut self,
+        key: usize,
+        request: &mut Provenance<'_>,
+        is_upgrade: bool,
+    ) -> Result<Option<SocketAddr>, HandshakeError> {
+        let Some(peer) = self.peers.get_mut(key) else { return Ok(None) };
+        let address = peer.address();
+        let client = self.admission.client(address, peer.transport.client_address(), request)?;
+        peer.set_address(client);
+        if let Err(error) = self.admission.check_site(request, peer.is_on_loopback, is_upgrade) {
+            self.peers.explain(key, journal::explanation(error, request));
+            return Err(error);
+        }
+        let Some(peer) = self.peers.get_mut(key) else { return Ok(None) };
+        if !peer.is_counted {
+            peer.is_counted = self.admission.enter(client.ip())?;
+        }
+        Ok((client != address).then_some(address))
+    }
+
     fn answer(&mut self, key: usize, request: &DocumentRequest, now: Instant) {
+        let judged = self.judge(key, &mut request.provenance(), false);
         let Some(peer) = self.peers.get_mut(key) else { return };
+        if let Err(error) = judged {
+            return peer.connection.answer(request, Err(error), now);
+        }
         let answer = self.app.on_document_request(request);
         peer.connection.answer(request, answer.as_ref().map_err(|&error| error), now);
         if !matches!(answer, Err(HandshakeError::NotAnUpgrade)) {

@@ -109,6 +109,10 @@ impl Net for Tcp {
         self.listeners.get(listener).map_or_else(|| Err(ErrorKind::WouldBlock.into()), TcpListener::accept)
     }
 
+    fn is_loopback(&self, listener: usize) -> bool {
+        self.addresses.get(listener).is_some_and(|address| address.ip().is_loopback())
+    }
+
     fn refuse_next(&mut self, listener: usize, refuse: impl FnOnce(TcpStream)) -> io::Result<SocketAddr> {
         let spare = self.spare.take().or_else(|| reserve().ok()).ok_or(ErrorKind::OutOfMemory)?;
         drop(spare);

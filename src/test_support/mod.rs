@@ -15,6 +15,7 @@
 //! | [`lifecycle`] | whatever is called in whatever order: whole frames come out, one Close at most, and nothing behind it |
 //! | [`wire`] | no JSON panics; what is relayed is valid JSON; what is refused is answered with valid JSON |
 //! | [`chat`] | nobody hears itself, all others hear each message once and in order; the hub forgets who left |
+//! | [`proxy_header`] | each prefix is a header, an error or nothing yet, and stays it; what is made of an address names it |
 //! | [`requests`] | no request panics; what is accepted keeps its bounds and is lent from the input; an error echoes the id |
 //! | [`sessions`] | between gaps all chats come once and in order, whatever lines and readers do; at the end nothing is left |
 //! | [`differential`] | tungstenite makes the same of the same stream, but for [a short list](differential()) |
@@ -28,6 +29,7 @@ mod connection;
 mod differential;
 mod frames;
 mod handshake;
+mod proxy_header;
 mod requests;
 mod sessions;
 mod source;
@@ -37,6 +39,7 @@ pub use connection::{connection, lifecycle};
 pub use differential::{Difference, differential};
 pub use frames::{close_payload, frame_header, mask, utf8};
 pub use handshake::handshake;
+pub use proxy_header::proxy_header;
 pub use requests::requests;
 pub use sessions::sessions;
 pub use source::{Source, cut};

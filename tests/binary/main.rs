@@ -9,6 +9,7 @@ mod command_line;
 mod descriptors;
 mod harness;
 mod log;
+mod network;
 mod pages;
 mod peers;
 mod raw;

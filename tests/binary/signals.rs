@@ -67,7 +67,7 @@ fn a_client_in_the_opening_handshake_is_told_503() {
     let mut server = start(&["--close-timeout", "60s"]);
     let address = server.address();
     let mut half = Raw::connect(address);
-    half.send(b"GET / HTTP/1.1\r\nHost: h\r\n");
+    half.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n");
     // A connection that was opened after it, so that the server has taken both.
     let open = connect(address);
     server.signal("TERM");

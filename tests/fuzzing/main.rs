@@ -44,6 +44,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("handshake", test_support::handshake),
     ("lifecycle", test_support::lifecycle),
     ("mask", test_support::mask),
+    ("proxy_header", test_support::proxy_header),
     ("requests", test_support::requests),
     ("sessions", test_support::sessions),
     ("utf8", test_support::utf8),

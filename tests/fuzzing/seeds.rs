@@ -18,6 +18,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("handshake", heads()),
         ("lifecycle", lifecycles()),
         ("mask", masks()),
+        ("proxy_header", proxy_headers()),
         ("requests", requests()),
         ("sessions", sessions::all()),
         ("utf8", texts()),
@@ -201,6 +202,25 @@ fn json() -> Seeds {
         ("array", b"[]"),
         ("trailing", br#"{"type":"chat"} x"#),
         ("byte_order_mark", "\u{feff}{}".as_bytes()),
+    ])
+}
+
+/// Both versions of the PROXY protocol, behind a byte for the cuts.
+fn proxy_headers() -> Seeds {
+    let binary = |rest: &[u8]| [&b"\x07\r\n\r\n\0\r\nQUIT\n"[..], rest].concat();
+    let six = [&[0x21, 0x21, 0, 36][..], &[0x20; 36]].concat();
+    named(&[
+        ("line_of_ipv4", b"\x07PROXY TCP4 192.0.2.1 198.51.100.7 56324 443\r\nGET /"),
+        ("line_of_ipv6", b"\x07PROXY TCP6 2001:db8::1 ::ffff:192.0.2.1 1 65535\r\n"),
+        ("line_of_nobody", b"\x07PROXY UNKNOWN ffff::1 x\r\n"),
+        ("line_with_a_port_too_large", b"\x07PROXY TCP4 192.0.2.1 198.51.100.7 65536 443\r\n"),
+        ("line_without_cr", b"\x07PROXY UNKNOWN\n"),
+        ("binary_of_ipv4", &binary(b"\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x07\xdc\x04\x01\xbb\x81\x00")),
+        ("binary_of_ipv6", &binary(&six)),
+        ("binary_with_more", &binary(b"\x21\x11\0\x10\xc0\0\x02\x01\xc6\x33\x64\x07\0\x01\0\x02\x04\0\x01x")),
+        ("binary_of_the_proxy_itself", &binary(b"\x20\0\0\0GET /")),
+        ("binary_too_short", &binary(b"\x21\x21\0\x0c")),
+        ("binary_of_datagrams", &binary(b"\x21\x12\0\x0c")),
     ])
 }
 

@@ -66,7 +66,7 @@ fn request(from: &str, to: impl AsRef<[u8]>) -> Vec<u8> {
 
 /// The request with further lines.
 fn with_lines(lines: impl AsRef<[u8]>) -> Vec<u8> {
-    request("Host: h\r\n", [b"Host: h\r\n", lines.as_ref()].concat())
+    request("Host: localhost\r\n", [b"Host: localhost\r\n", lines.as_ref()].concat())
 }
 
 // ---- H1, H2, H3: work and memory
@@ -77,7 +77,9 @@ fn h1_an_endless_head_is_refused_by_the_first_read_past_the_limit() {
     let longest = HEAD_BYTES_MAX - REQUEST_HEAD.len() - "Cookie: \r\n".len();
     accepted(&server, &with_lines(format!("Cookie: {}\r\n", "x".repeat(longest))));
     // Not a byte follows the one at the limit: the server waits for nothing.
-    for start in ["x", "GET /", "GET / HTTP/1.1\r\nHost: h\r\nCookie: ", "GET / HTTP/1.1\r\nHost: h\r\nUpgrade"] {
+    for start in
+        ["x", "GET /", "GET / HTTP/1.1\r\nHost: localhost\r\nCookie: ", "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade"]
+    {
         let mut head = start.as_bytes().to_vec();
         head.resize(HEAD_BYTES_MAX, b'x');
         for cut in [0, start.len(), HEAD_BYTES_MAX - 1] {
@@ -131,7 +133,7 @@ fn h2_thousands_of_headers_are_refused_wherever_the_important_ones_stand() {
         "a: b\r\n".repeat(HEADER_COUNT_MAX - 4),
         "a:\r\n".repeat(4000),
         (0..1500).map(|i| format!("h{i}:\r\n")).collect(),
-        "Host: h\r\n".repeat(1500),
+        "Host: localhost\r\n".repeat(900),
         "Upgrade: websocket\r\n".repeat(700),
         "__proto__:\r\n".repeat(1000),
     ] {
@@ -299,7 +301,7 @@ fn h11_no_byte_of_a_client_comes_back_in_a_response() {
         ("chat.evil", ""),
     ] {
         let evil = format!(
-            "Origin: http://evil\r\nX-Evil: evil\r\nSec-WebSocket-Extensions: evil\r\nSec-WebSocket-Protocol: {offer}\r\n"
+            "Origin: http://evil.localhost\r\nX-Evil: evil\r\nSec-WebSocket-Extensions: evil\r\nSec-WebSocket-Protocol: {offer}\r\n"
         );
         let mut client = Client::connect(server.address());
         client.write(&with_lines(evil));
@@ -313,12 +315,13 @@ fn h11_no_byte_of_a_client_comes_back_in_a_response() {
         with_lines("Sec-WebSocket-Protocol: chat evil\r\n"),
         with_lines("Sec-WebSocket-Extensions: evil;\r\n"),
         with_lines("Evil\r\n"),
+        with_lines("Origin: http://evil\r\n"),
         with_lines("X: \x1bevil\r\n"),
         request("GET", "EVIL"),
         request("GET", "<evil>"),
         request("/c", "evil"),
         request("HTTP/1.1", "EVIL/1.1"),
-        request("Host: h", "Host: evil,evil"),
+        request("Host: localhost", "Host: evil,evil"),
         request("Upgrade: websocket", "Upgrade: evil"),
         request("Connection: Upgrade", "Connection: evil"),
         request("Version: 13", "Version: evil"),
@@ -334,6 +337,43 @@ fn h11_no_byte_of_a_client_comes_back_in_a_response() {
 }
 
 // ---- H13: segments
+
+// ---- H12: pages of other sites
+
+#[test]
+fn h12_a_page_of_another_site_gets_no_connection_to_a_server_on_this_machine() {
+    let server = Running::echo(patient());
+    for origin in [
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost@evil.example",
+        "http://127.0.0.1.evil.example",
+        "http://evil.example:8765",
+        "null",
+        "file://",
+        "http://localhost\r\nOrigin: https://evil.example",
+    ] {
+        refused(&server, &with_lines(format!("Origin: {origin}\r\n")), 403, "origin_not_allowed");
+    }
+    accepted(&server, &with_lines("Origin: http://localhost:3000\r\n"));
+    accepted(&server, REQUEST_HEAD); // a program, which is on this machine already
+    expect_alive(&server);
+}
+
+#[test]
+fn h12_a_name_of_the_attackers_that_leads_to_this_machine_opens_nothing() {
+    let server = Running::hub(patient());
+    for host in ["evil.example", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0"] {
+        // For the browser the page and the server are of one host now.
+        let lines = format!("Host: {host}\r\nOrigin: http://{host}\r\n");
+        refused(&server, &request("Host: localhost\r\n", lines), 403, "host_not_allowed");
+        refused(&server, format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes(), 403, "host_not_allowed");
+        // Nobody has said that there is a proxy to believe.
+        let lines = format!("Host: {host}\r\nX-Forwarded-Host: localhost\r\nX-Forwarded-For: 127.0.0.1\r\n");
+        refused(&server, &request("Host: localhost\r\n", lines), 403, "host_not_allowed");
+    }
+    Client::open(server.address()).leave();
+}
 
 #[test]
 fn h13_a_head_that_comes_byte_by_byte_is_accepted() {

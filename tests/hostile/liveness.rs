@@ -348,7 +348,7 @@ fn l6_a_peer_that_never_completes_the_close_is_dropped_at_the_close_timeout() {
     }
     // And one that asked for a page, not for a WebSocket.
     let mut stream = by_hand.connect();
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     by_hand.turn();
     streams.push(("refused", true, stream));
     while by_hand.watch.borrow().transports < before + streams.len() {

@@ -4,7 +4,7 @@
 //!
 //! | file | rows | what is attacked |
 //! |---|---|---|
-//! | `handshake` | H1 to H4, H11, H13, H15 | the opening handshake: HTTP, before anybody is trusted |
+//! | `handshake` | H1 to H4, H11 to H13, H15 | the opening handshake: HTTP, before anybody is trusted |
 //! | `handshake::grammar` | H5 to H10 | what others read differently, and what they forgot to check |
 //! | `frames` | F1, F3, F7 to F10, F14, F15 | headers that lie, work without end |
 //! | `frames::memory` | F2, F3, F5, F6 | what is held for a message that is announced, endless, or in tiny pieces |

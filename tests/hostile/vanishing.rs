@@ -113,9 +113,9 @@ const STAGES: [fn(&mut Client); 19] = [
     |_| {},
     |client| client.write(&REQUEST_HEAD[..50]),
     |client| client.write(REQUEST_HEAD),
-    |client| client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"),
+    |client| client.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     |client| {
-        client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+        client.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
         client.rest();
     },
     upgrade,

@@ -1,13 +1,60 @@
-//! §10: security considerations, as far as they are rules. `Origin` (§10.2) is not checked yet; masking (§10.3) is
-//! tested in `section_5_3`.
+//! §10: security considerations, as far as they are rules. Masking (§10.3) is tested in `section_5_3`.
 
+use frameloop::chat::Echo;
+use frameloop::protocol::handshake::origin::Origins;
 use frameloop::protocol::{End, HandshakeError, Limits, ProtocolError, State};
+use frameloop::server::Config;
 
 use crate::client::Client;
 use crate::driver::Link;
-use crate::harness::Running;
+use crate::harness::{Running, config};
 use crate::request::{Answer, and, with};
 use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, ServerFrame, TEXT, client_frame, close_payload};
+
+/// A server for the pages of one site, on loopback.
+fn server_for(site: &str) -> Running {
+    let mut origins = Origins::default();
+    origins.allow(site).expect("it is an origin");
+    Running::start(Config { origins, ..config(Limits::default()) }, Echo)
+}
+
+/// The status of the response to a request with these lines.
+fn status_with(server: &Running, lines: &str) -> String {
+    let mut client = Client::connect(server.address());
+    client.write(&and(lines));
+    client.response_head()[..12].to_owned()
+}
+
+#[test]
+fn only_pages_that_are_expected_may_open_a_connection() {
+    let server = server_for("https://app.example.com");
+    for lines in ["", "Origin: https://app.example.com\r\n", "Origin: http://localhost:3000\r\n"] {
+        assert_eq!(
+            status_with(&server, lines),
+            "HTTP/1.1 101",
+            "{lines:?}: listed, on this machine, or no page at all"
+        );
+    }
+    for origin in ["https://evil.example", "http://app.example.com", "https://app.example.com:8443"] {
+        assert_eq!(status_with(&server, &format!("Origin: {origin}\r\n")), "HTTP/1.1 403", "{origin}");
+    }
+}
+
+#[test]
+fn an_origin_that_is_unknown_repeated_or_none_is_answered_with_403() {
+    let server = server_for("https://app.example.com");
+    for lines in [
+        "Origin: https://evil.example\r\n",
+        "Origin: null\r\n",
+        "Origin: \r\n",
+        "Origin: app.example.com\r\n",
+        "Origin: https://app.example.com/\r\n",
+        "Origin: https://app.example.com https://evil.example\r\n",
+        "Origin: https://app.example.com\r\nOrigin: https://app.example.com\r\n",
+    ] {
+        assert_eq!(status_with(&server, lines), "HTTP/1.1 403", "{lines:?}");
+    }
+}
 
 /// The header of a binary message of 2^60 bytes, and a part of its payload.
 const HUGE: &[u8] = b"\x82\xff\x10\0\0\0\0\0\0\0\x01\x02\x03\x04payload";
@@ -84,7 +131,7 @@ fn invalid_data_in_the_handshake_gets_an_http_status() {
         (b"\x16\x03\x01\x00\xf8\x01\x00\x00\xf4".to_vec(), 400), // a TLS ClientHello
         (b"\x81\x85\x01\x02\x03\x04Iegho".to_vec(), 400),        // a frame, which holds a NUL
         (b"hello\r\n".to_vec(), 400),
-        (with("Host", "Host: h\n"), 400),
+        (with("Host", "Host: localhost\n"), 400),
         (with("Sec-WebSocket-Key", "Sec-WebSocket-Key: ?\r\n"), 400),
         (with("GET", "BREW /c HTTP/1.1\r\n"), 405),
         (with("Sec-WebSocket-Version", "Sec-WebSocket-Version: x\r\n"), 426),

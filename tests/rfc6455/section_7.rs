@@ -156,7 +156,7 @@ fn a_connection_that_failed_is_logged_with_the_problem() {
     }
     let mut client = Client::connect(server.address());
     let address = client.writer().local_addr().unwrap();
-    client.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    client.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     client.rest();
     expect_in_the_log(&["refused id=", &format!(" addr={address} "), " reason=not_an_upgrade status=426 "]);
 }
@@ -258,8 +258,8 @@ fn a_request_that_is_refused_is_answered_and_what_follows_is_not_looked_at() {
 fn a_handshake_that_is_aborted_closes_the_tcp_connection() {
     let server = server();
     for (request, status) in [
-        (&b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"[..], 426),
-        (b"DELETE / HTTP/1.1\r\nHost: h\r\n\r\n", 405),
+        (&b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..], 426),
+        (b"DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n", 405),
         (b"no HTTP at all\r\n\r\n", 400),
     ] {
         let mut client = Client::connect(server.address());

@@ -11,9 +11,8 @@
 //! | `tests` | the tests that show it, as `section_5_5::name`; or the one word why there are none |
 //!
 //! The words: what binds others is a matter for the `client`, for a `proxy`, or for whoever defines or negotiates an
-//! `extension` (this server accepts none). What binds a server, and is not in the tests, is a MAY that is `unused`; comes
-//! `later`, which only the check of `Origin` does; or is about `tls`, which this server has not yet: whatever terminates
-//! it in front is a part of the server in the sense of §4.2.
+//! `extension` (this server accepts none). What binds a server, and is not in the tests, is a MAY that is `unused`, or is
+//! about `tls`, which this server has not yet: whatever terminates it in front is a part of the server in the sense of §4.2.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -64,17 +63,10 @@ const SECTIONS: [(&str, usize, usize); 37] = [
 ];
 
 /// Why a row has no tests, and whom it may then bind.
-const REASONS: [(&str, &[&str]); 6] = [
-    ("client", &["client"]),
-    ("proxy", &["other"]),
-    ("extension", &["other"]),
-    ("unused", SERVER),
-    ("later", SERVER),
-    ("tls", SERVER),
-];
+const REASONS: [(&str, &[&str]); 5] =
+    [("client", &["client"]), ("proxy", &["other"]), ("extension", &["other"]), ("unused", SERVER), ("tls", SERVER)];
 
-/// The sections whose rules may come later, and those that are about TLS.
-const LATER: &[&str] = &["10.2"];
+/// The sections whose rules are about TLS.
 const TLS: &[&str] = &["4.2.2", "10.6"];
 
 const SERVER: &[&str] = &["server", "both"];
@@ -146,7 +138,6 @@ impl<'t> Row<'t> {
             let binds = REASONS.iter().find(|(reason, _)| *reason == word).map_or(&[][..], |(_, binds)| binds);
             check(binds.contains(&self.binds), format!("{word:?} is no reason for what binds {}", self.binds));
             let is_excused = match word {
-                "later" => LATER.contains(&self.section),
                 "tls" => TLS.contains(&self.section),
                 _ => !self.binds_a_server() || self.may_be_left(),
             };
@@ -245,7 +236,7 @@ const GOOD: &str = "id\tsection\tlevel\tbinds\trule\tcode\ttests
 5.5-1\t5.5\tMUST\tboth\tshort control frames\tprotocol::frame\tsection_5_5::short section_5_5::shorter
 5.5-2\t5.5\tMAY\tserver\tpings\t\tunused
 5.5.1-1\t5.5.1\tMUST NOT\tclient\tno display\t\tclient
-10.2-1\t10.2\tSHOULD\tserver\tcheck\t\tlater
+10.2-1\t10.2\tSHOULD\tclient\tsay where from\t\tclient
 ";
 
 /// The faults of that table with `from` replaced.
@@ -273,7 +264,6 @@ fn a_planted_fault_of_a_table_is_found() {
         ("unused", "whim", "5.5-2: \"whim\" is no reason"),
         ("MAY", "SHOULD", "5.5-2: a SHOULD that binds server has no tests"),
         ("MAY", "CAN", "5.5-2: \"CAN\" is no level"),
-        ("\tunused", "\tlater", "5.5-2: a MAY that binds server has no tests"),
         ("\tunused", "\ttls", "5.5-2: a MAY that binds server has no tests"),
         ("\tclient\tno display", "\tall\tno display", "5.5.1-1: \"all\" binds nobody"),
         ("no display", "", "5.5.1-1: a rule of 0 characters"),

@@ -1,7 +1,7 @@
 //! A client made of a socket and bytes: it can break every rule, and sees every byte.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
@@ -23,6 +23,14 @@ impl Client {
     /// A TCP connection, without a byte sent.
     pub(crate) fn connect(address: SocketAddr) -> Client {
         Client::over(TcpStream::connect_timeout(&address, DEADLINE).expect("the server listens"))
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) fn connect_from(source: IpAddr, address: SocketAddr) -> Client {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(source, 0).into()).expect("all of 127.0.0.0/8 is this machine");
+        socket.connect_timeout(&address.into(), DEADLINE).expect("the server listens");
+        Client::over(socket.into())
     }
 
     /// The same with little room for what was sent to it and not yet read, so that the server soon feels it.

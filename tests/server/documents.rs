@@ -30,7 +30,7 @@ fn library(limits: Limits) -> Running {
 }
 
 fn get(client: &mut Client, path: &str) {
-    client.write(format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n").as_bytes());
+    client.write(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes());
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! | `calls` | how often it asks the system, on a network that counts |
 //! | `chat`, `crowd` | `frameloop serve`: plain mode P1 to P6; many clients, and some that vanish |
 //! | `echo` | `frameloop echo`: messages of all sizes, in fragments, and faster than they are taken |
+//! | `origins`, `addresses` | §10.2: pages and hosts; connections of one address, proxies, rates |
 //! | `handshake`, `refusals` | §4: the opening handshake, and what may follow it; each refusal |
 //! | `closing`, `ends` | §7: the closing handshake; every other way in which a connection ends |
 //! | `liveness`, `slowness` | §5.5.2: pings; readers that are too slow |
@@ -17,6 +18,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod application;
 mod calls;
 mod chat;
@@ -29,6 +31,7 @@ mod ends;
 mod handshake;
 mod harness;
 mod liveness;
+mod origins;
 mod refusals;
 mod replay;
 mod sessions;

@@ -11,7 +11,8 @@ pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
 /// A request that keeps all rules of §4.2.1. Its key is the one of §1.3.
-pub(crate) const REQUEST_HEAD: &[u8] = b"GET /c HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+pub(crate) const REQUEST_HEAD: &[u8] =
+    b"GET /c HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 /// A client's frame: `first` is its first byte, the length is in its shortest form, the payload is masked (§5.3).

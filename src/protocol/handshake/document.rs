@@ -5,6 +5,7 @@
 
 use super::Request;
 use super::head::{Head, RequestHead};
+use super::origin::Provenance;
 use crate::protocol::shared_frame::SharedFrame;
 
 /// A GET or HEAD request over HTTP/1.1 that keeps the rules of §4.2.1 up to the one that it asks for an upgrade.
@@ -41,6 +42,11 @@ impl DocumentRequest {
     /// The values of all header fields with this name; as [`Request::header`].
     pub fn header(&self, name: &str) -> Vec<&[u8]> {
         self.head.header(name)
+    }
+
+    /// What it says of where it comes from and whom it is for.
+    pub fn provenance(&self) -> Provenance<'_> {
+        self.head.provenance()
     }
 
     /// Whether only the head of the response is asked for (RFC 9110 §9.3.2).

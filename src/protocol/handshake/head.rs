@@ -2,6 +2,7 @@
 //!
 //! What proxies and servers read differently is refused: bare CR, bare LF, NUL, folded lines, blanks before a colon.
 
+use super::origin::Provenance;
 use crate::protocol::error::HandshakeError;
 use crate::protocol::limits::{HEAD_BYTES_MAX, HEADER_COUNT_MAX};
 
@@ -119,6 +120,17 @@ impl RequestHead {
     pub(super) fn header(&self, name: &str) -> Vec<&[u8]> {
         let mut storage = FIELDS;
         Head::parse(&self.0, &mut storage).expect("the head was parsed before").values(name).collect()
+    }
+
+    pub(super) fn provenance(&self) -> Provenance<'_> {
+        let mut storage = FIELDS;
+        let head = Head::parse(&self.0, &mut storage).expect("the head was parsed before");
+        Provenance {
+            host: head.values("host").next().unwrap_or_default(),
+            origins: head.values("origin").collect(),
+            forwarded_hosts: head.values("x-forwarded-host").collect(),
+            forwarded_for: head.values("x-forwarded-for").collect(),
+        }
     }
 }
 

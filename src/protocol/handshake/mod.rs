@@ -1,8 +1,8 @@
 //! §4.2: the server's side of the opening handshake.
 //!
 //! This folder owns the way from bytes to a [`Request`] and the bytes of both answers. Whether a request that keeps
-//! all rules is accepted (§4.2.2; §10.2: by its `Origin`, say) is for whoever drives the connection to decide; this
-//! server accepts all of them.
+//! all rules is accepted (§4.2.2) is for whoever drives the connection to decide; [`origin`] has what it takes to
+//! judge its `Origin` (§10.2).
 //!
 //! | file | what |
 //! |---|---|
@@ -10,10 +10,12 @@
 //! | [`head`] | the end of the head found as it arrives, and the grammar of HTTP/1.1 |
 //! | [`fields`] | header fields that are lists: tokens, subprotocols, extensions (§9.1) |
 //! | [`document`] | a request that is no opening handshake, and its answer |
+//! | [`origin`] | §10.2: which pages may connect |
 
 pub mod document;
 pub mod fields;
 pub mod head;
+pub mod origin;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -23,6 +25,7 @@ use sha1::{Digest as _, Sha1};
 use self::document::{DocumentRequest, Opening};
 use self::fields::{ExtensionOffer, has_token, is_token, parse_extensions, parse_subprotocols};
 use self::head::{Head, HeadScanner, RequestHead};
+use self::origin::Provenance;
 use super::error::HandshakeError;
 use super::input::Input;
 
@@ -87,6 +90,11 @@ impl Request {
     /// but control characters: escape it before it is shown.
     pub fn header(&self, name: &str) -> Vec<&[u8]> {
         self.head.header(name)
+    }
+
+    /// What it says of where it comes from and whom it is for.
+    pub fn provenance(&self) -> Provenance<'_> {
+        self.head.provenance()
     }
 
     /// The subprotocols that the client offers, in its order of preference (§4.1).
@@ -237,20 +245,27 @@ fn exactly_one<'h>(head: &Head<'h, '_>, name: &str) -> Option<&'h [u8]> {
 
 /// RFC 9110 §7.2: a host name or address, and perhaps a port. No blank, no comma, no user, no path.
 fn is_host(value: &[u8]) -> bool {
+    split_host(value).is_some()
+}
+
+/// The host of such a value, an IPv6 address in its brackets, and the port if there is one.
+fn split_host(value: &[u8]) -> Option<(&str, Option<u16>)> {
     let (host, port) = match value.iter().rposition(|&byte| byte == b':') {
         Some(colon) if !value.ends_with(b"]") => (&value[..colon], &value[colon + 1..]),
         _ => (value, &[][..]),
     };
-    let is_port = str::from_utf8(port).is_ok_and(|port| {
-        port.is_empty() || (port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok())
-    });
+    let port = match port {
+        [] => None,
+        digits if digits.iter().all(u8::is_ascii_digit) => Some(str::from_utf8(digits).ok()?.parse().ok()?),
+        _ => return None,
+    };
     let is_name = match host {
         [b'[', address @ .., b']'] => {
             address.contains(&b':') && address.iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte))
         }
         name => !name.is_empty() && name.iter().all(|&byte| is_name_byte(byte)),
     };
-    is_port && is_name
+    is_name.then_some((str::from_utf8(host).ok()?, port))
 }
 
 /// RFC 3986 §3.2.2: the characters of a registered name.
