@@ -7,6 +7,8 @@ use frameloop::chat::{Echo, Hub};
 use frameloop::protocol::{Document, DocumentRequest, End, HandshakeError, Message, Request};
 use frameloop::server::{App, ConnId, Outbox};
 
+use crate::cli::Method;
+use crate::credentials;
 use crate::folder::Folder;
 
 /// What runs on the server.
@@ -20,6 +22,8 @@ pub(crate) enum Application {
 #[derive(Debug)]
 pub(crate) struct Serve {
     pub(crate) hub: Hub,
+    /// How its clients show who they are.
+    pub(crate) method: Method,
     pub(crate) site: Site,
     /// What is looked for in here first.
     pub(crate) folder: Option<Folder>,
@@ -64,6 +68,20 @@ impl App for Application {
             Some(Err(HandshakeError::NotFound)) => serve.site.document(request).map_err(|_| HandshakeError::NotFound),
             Some(result) => result,
             None => serve.site.document(request),
+        }
+    }
+
+    fn on_reload(&mut self, out: &mut impl Outbox) {
+        let Application::Serve(serve) = self else { return };
+        if serve.method == Method::None {
+            return;
+        }
+        match credentials::load(&serve.method) {
+            Ok(authenticator) => {
+                serve.hub.set_authenticator(authenticator, out);
+                log::info!("read who may come in again");
+            }
+            Err(problem) => log::warn!("kept who may come in: {problem}"),
         }
     }
 

@@ -1,17 +1,22 @@
 //! The command line: flags to a [`Command`], or one line that says what is wrong.
 
+mod auth;
 pub(crate) mod network;
 mod sessions;
+mod tls;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use frameloop::chat::auth::Sources;
 use frameloop::chat::hub::options::{Options as HubOptions, PATCHES_BYTES_MAX};
 use frameloop::protocol::Limits;
 use frameloop::server::{Config, DRAINED_BYTES_MAX};
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
+
+pub(crate) use self::auth::Method;
 
 /// What `--help` prints; the README shows the same.
 pub(crate) const HELP: &str = "\
@@ -25,7 +30,8 @@ Usage: frameloop [serve|echo] [flags]
   bench   puts load on a server; it has flags of its own: frameloop bench --help
 
   --listen HOST:PORT        where to listen; repeatable, port 0 picks a free one
-                            (serve: localhost:8765, echo: localhost:9001)
+                            (serve: localhost:8765, echo: localhost:9001); with ws://
+                            before it plain, with wss:// TLS, else as --tls-cert says
   --reuse-port              share the port with other processes that say so too: each has
                             its own connections, and serve its own chat
   --ping-interval TIME      time between two pings (30s)
@@ -39,6 +45,9 @@ Usage: frameloop [serve|echo] [flags]
   --max-connections N       connections at a time (what the limit of open files leaves)
   --static DIR              serve: the files of a folder over HTTP, in place of the demo page
   --no-demo                 serve: no demo page
+  --tls-cert FILE           TLS: the certificate and its chain, in PEM; read again when it
+                            changes, and on SIGHUP
+  --tls-key FILE            TLS: the private key of the certificate, in PEM
   --log-level LEVEL         off, error, warn, info or debug (info)
   --help                    this text
   --version                 the version
@@ -64,6 +73,18 @@ Sessions and rooms, with serve only:
   --history-bytes SIZE      bytes of a room's log (4MiB)
   --memory-limit SIZE       bytes of all logs and states (1GiB)
   --batch-interval TIME     gather what a session gets to one array (off)
+  --rate N                  messages a second of one client, twice as many at once (off)
+
+Who may come in, with serve only:
+
+  --auth none|token|jwt     how clients show who they are (none)
+  --token-file FILE         the tokens: a line for each, user:token rooms=a,b* read=c
+  --jwt-secret-file FILE    the secret that tokens are signed with (HS256)
+  --jwt-aud NAME            the audience that tokens must be for (any)
+  --auth-cookie NAME        the cookie of a browser that may hold the token
+  --auth-query              the token may stand in the URL, as ?token=; servers on the way
+                            log it
+  --max-per-user N          connections of one user (off)
 
 TIME is a number with ms, s, m or h, such as 500ms. SIZE is a number of bytes, or one
 with KiB, MiB or GiB, such as 64KiB. The log goes to standard error. SIGTERM and
@@ -92,6 +113,8 @@ pub(crate) struct Options {
     pub(crate) has_max_connections: bool,
     /// For [`Mode::Serve`].
     pub(crate) hub: HubOptions,
+    /// For [`Mode::Serve`].
+    pub(crate) auth: (Method, Sources),
     /// For [`Mode::Serve`].
     pub(crate) pages: Pages,
     pub(crate) log_level: LevelFilter,
@@ -125,7 +148,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
     let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
     let (mut log_level, mut config) = (LevelFilter::Info, Config::default());
-    let (mut hub, mut serve_flag, mut pages) = (HubOptions::default(), None, None);
+    let (mut hub, mut auth, mut serve_flag, mut pages) = (HubOptions::default(), auth::Flags::default(), None, None);
+    let mut tls_files = tls::Files::default();
     while let Some(arg) = parser.next().map_err(|error| error.to_string())? {
         let flag = match arg {
             Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
@@ -140,6 +164,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             }
             Arg::Short(flag) => return Err(format!("unknown flag '-{flag}'; --help lists the flags")),
         };
+        if tls::FLAGS.contains(&flag.as_str()) {
+            let file =
+                parser.value().map_err(|_| format!("--{flag}: a file is missing; --help shows what it takes"))?;
+            tls_files.set(&flag, file).map_err(|problem| format!("--{flag}: {problem}"))?;
+            continue;
+        }
         let mut value = || match parser.value().map(OsString::into_string) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(value)) => {
@@ -184,6 +214,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                 set.unwrap_or(Ok(())).map_err(at)?;
                 serve_flag = Some(flag);
             }
+            name if auth::FLAGS.contains(&name) || auth::SWITCHES.contains(&name) => {
+                let value = if auth::FLAGS.contains(&name) { value()? } else { String::new() };
+                auth.set(&flag, &value).unwrap_or(Ok(())).map_err(at)?;
+                serve_flag = Some(flag);
+            }
             _ => return Err(format!("unknown flag '--{flag}'; --help lists the flags")),
         }
     }
@@ -206,10 +241,12 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     hub.message_bytes = limits.message_bytes_max;
     hub.answer_bytes = hub.answer_bytes.min(limits.queue_bytes_max / 4);
     (hub.ping_interval, hub.ping_misses) = (limits.ping_interval, limits.ping_misses_max);
-    let config = Config { listen, limits, connections_max: max_connections.unwrap_or(usize::MAX), ..config };
+    let tls = tls_files.finish(&listen)?;
+    let config = Config { tls, listen, limits, connections_max: max_connections.unwrap_or(usize::MAX), ..config };
     network::check(&config)?;
     let (has_max_connections, pages) = (max_connections.is_some(), pages.unwrap_or(Pages::Demo));
-    Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, pages, log_level })))
+    let auth = auth.finish()?;
+    Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, auth, pages, log_level })))
 }
 
 /// The bytes that may wait for a peer. Whatever it is sent must fit, or it could never get it: a message, or with sessions a
@@ -245,8 +282,10 @@ fn parse_mode(value: &str) -> Result<Mode, String> {
 }
 
 fn parse_listen(value: &str) -> Result<String, String> {
+    let url = value.strip_prefix("ws://").or_else(|| value.strip_prefix("wss://"));
+    let address = url.map_or(value, |url| url.strip_suffix('/').unwrap_or(url));
     let parts =
-        value.rsplit_once(':').filter(|(host, port)| !host.is_empty() && !host.contains('/') && is_number(port));
+        address.rsplit_once(':').filter(|(host, port)| !host.is_empty() && !host.contains('/') && is_number(port));
     match parts.map(|(_, port)| port.parse::<u16>()) {
         Some(Ok(_)) => Ok(value.to_owned()),
         _ => Err(format!("'{value}' is no HOST:PORT, with a port from 0 to 65535, such as localhost:8765 or [::]:80")),
@@ -409,7 +448,7 @@ mod tests {
             (&["--listen", ":80"], &["--listen", "':80'", "HOST:PORT"]),
             (&["--listen", "a:99999"], &["--listen", "HOST:PORT", "65535"]),
             (&["--listen", "a:+80"], &["--listen", "HOST:PORT"]),
-            (&["--listen", "ws://a:80"], &["--listen", "HOST:PORT"]),
+            (&["--listen", "http://a:80"], &["--listen", "HOST:PORT"]),
             (&["--ping-interval", "30"], &["--ping-interval", "'30'", "30s"]),
             (&["--ping-interval", "0s"], &["--ping-interval", "'0s'", "1ms"]),
             (&["--ping-interval", "-1s"], &["--ping-interval", "'-1s'"]),
@@ -425,6 +464,10 @@ mod tests {
             (&["--max-connections", "many"], &["--max-connections", "'many'"]),
             (&["--static"], &["--static", "value"]),
             (&["--static", "a", "--no-demo"], &["--no-demo", "--static", "one"]),
+            (&["--auth", "token"], &["--auth token", "--token-file"]),
+            (&["--auth", "basic"], &["--auth", "'basic'"]),
+            (&["--auth", "none", "echo"], &["--auth", "echo", "serve"]),
+            (&["--rate", "0"], &["--rate", "'0'"]),
             (&["--no-demo", "echo"], &["--no-demo", "echo", "serve"]),
             (&["--origin", "example.com"], &["--origin", "'example.com'", "https://"]),
             (&["--trusted-proxy", "10.0.0.1/8"], &["--trusted-proxy", "10.0.0.0/8"]),
@@ -465,6 +508,8 @@ mod tests {
             "version",
         ];
         assert!(flags.iter().all(|flag| HELP.contains(&format!("  --{flag} "))));
-        assert_eq!(HELP.matches("\n  --").count(), flags.len() + network::FLAGS.len() + sessions::FLAGS.len());
+        let others = [&sessions::FLAGS[..], &network::FLAGS, &tls::FLAGS, &auth::FLAGS, &auth::SWITCHES].concat();
+        assert!(others.iter().all(|flag| HELP.contains(&format!("  --{flag} "))));
+        assert_eq!(HELP.matches("\n  --").count(), flags.len() + others.len());
     }
 }

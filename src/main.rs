@@ -6,20 +6,22 @@
 mod application;
 mod bench;
 mod cli;
+mod credentials;
 mod folder;
 mod logger;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use frameloop::chat::web::Site;
 use frameloop::chat::{Echo, Hub};
 use frameloop::server::Server;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::application::{Application, Serve};
-use crate::cli::{Command, Mode, Options, Pages};
+use crate::cli::network::{ANY_CLIENT, ANY_PAGE, openness};
+use crate::cli::{Command, Method, Mode, Options, Pages};
 use crate::folder::Folder;
 
 fn main() -> ExitCode {
@@ -47,7 +49,7 @@ fn start(mut options: Options) -> ExitCode {
     };
     let result = match options.mode {
         Mode::Serve => {
-            options.config.subprotocols = vec![Hub::SUBPROTOCOL.to_owned()];
+            options.config.subprotocols = [Hub::SUBPROTOCOL, Hub::PLAIN_SUBPROTOCOL].map(str::to_owned).into();
             options.config.unsent_bytes_max = Some(Hub::UNSENT_BYTES_MAX);
             serve(&options, open_files)
         }
@@ -66,16 +68,21 @@ fn serve(options: &Options, open_files: usize) -> Result<(), String> {
             (Site::client_only(), Some(folder))
         }
     };
-    let hub = Hub::new(options.hub.clone());
-    run(options, open_files, Application::Serve(Box::new(Serve { hub, site, folder })))
+    let (method, sources) = &options.auth;
+    let authenticator = credentials::load(method)?;
+    let hub = Hub::with_authentication(options.hub.clone(), authenticator, sources.clone());
+    run(options, open_files, Application::Serve(Box::new(Serve { hub, method: method.clone(), site, folder })))
 }
 
 fn run(options: &Options, open_files: usize, app: Application) -> Result<(), String> {
     let server = Server::bind(&options.config, app).map_err(|error| error.to_string())?;
     for signal in [SIGTERM, SIGINT] {
-        let registered =
-            server.stopper().and_then(|stopper| signal_hook::low_level::pipe::register(signal, OwnedFd::from(stopper)));
-        registered.map_err(|error| format!("cannot listen to signals: {error}"))?;
+        notify(signal, server.stopper())?;
+    }
+    // Without files that could be read again, SIGHUP ends the process as it does others.
+    let has_files = options.config.tls.is_some() || options.auth.0 != Method::None;
+    if has_files {
+        notify(SIGHUP, server.reloader())?;
     }
     if options.config.connections_max > open_files.saturating_sub(RESERVED_DESCRIPTORS) {
         log::warn!(
@@ -84,19 +91,26 @@ fn run(options: &Options, open_files: usize, app: Application) -> Result<(), Str
             open_files
         );
     }
-    let open = if options.config.origins.is_any() { &[cli::network::ANY_PAGE][..] } else { &[] };
-    if let Some(line) = cli::network::openness(server.addresses(), open) {
+    let is_open = [(options.auth.0 == Method::None, ANY_CLIENT), (options.config.origins.is_any(), ANY_PAGE)];
+    let open: Vec<&str> = is_open.into_iter().filter(|(is_open, _)| *is_open).map(|(_, what)| what).collect();
+    if let Some(line) = openness(server.addresses(), &open) {
         log::warn!("{line}");
     }
-    for address in server.addresses() {
-        print(&format!("listening on ws://{address}/\n"));
+    for url in server.urls() {
+        print(&format!("listening on {url}\n"));
     }
     server.run().map_err(|error| error.to_string())
 }
 
+/// Lets a signal ring a bell of the server's.
+fn notify(signal: i32, bell: io::Result<impl Into<OwnedFd>>) -> Result<(), String> {
+    let registered = bell.and_then(|bell| signal_hook::low_level::pipe::register(signal, bell.into()));
+    registered.map(drop).map_err(|error| format!("cannot listen to signals: {error}"))
+}
+
 /// A closed standard output is no reason to stop.
 fn print(text: &str) -> ExitCode {
-    let mut stdout = std::io::stdout().lock();
+    let mut stdout = io::stdout().lock();
     let _ = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     ExitCode::SUCCESS
 }
@@ -109,7 +123,7 @@ fn fail(problem: &str) -> ExitCode {
 fn complain(problem: &str) {
     // One line, whatever the arguments hold.
     let line: String = problem.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let _ = writeln!(std::io::stderr(), "frameloop: {line}");
+    let _ = writeln!(io::stderr(), "frameloop: {line}");
 }
 
 /// Open files that are no connections: standard streams, listeners, the poll, and peers that are being refused.

@@ -99,8 +99,21 @@ const RULES: &[Rule] = &[
     Rule {
         applies_to: |file| !file.starts_with("src/protocol/handshake/"),
         in_tests: true,
-        names: &["sha1", "base64"],
-        why: "the room of sha1 and base64 is protocol/handshake/",
+        names: &["sha1"],
+        why: "the room of sha1 is protocol/handshake/",
+    },
+    Rule {
+        applies_to: |file| !file.starts_with("src/protocol/handshake/") && file != "src/chat/auth/jwt.rs",
+        in_tests: true,
+        names: &["base64"],
+        why: "the rooms of base64 are protocol/handshake/ and chat/auth/jwt.rs",
+    },
+    Rule {
+        // What is to be verified there must first be signed.
+        applies_to: |file| file != "src/chat/auth/jwt.rs" && !file.starts_with("src/test_support/"),
+        in_tests: true,
+        names: &["hmac", "sha2"],
+        why: "the room of hmac and sha2 is chat/auth/jwt.rs",
     },
     Rule {
         applies_to: |file| file != "src/protocol/utf8.rs",
@@ -142,6 +155,12 @@ const RULES: &[Rule] = &[
         in_tests: true,
         names: &["lexopt", "rlimit"],
         why: "the room of lexopt and rlimit is the binary",
+    },
+    Rule {
+        applies_to: |file| file != "src/server/tls.rs" && !file.starts_with("src/server/tls/"),
+        in_tests: true,
+        names: &["rustls"],
+        why: "the room of rustls is server/tls",
     },
     Rule { applies_to: |_| true, in_tests: true, names: &["unsafe"], why: "there is no unsafe code" },
 ];
@@ -269,6 +288,9 @@ fn a_planted_violation_is_found_on_its_line() {
         (hub, "fn f() { serde_json::to_string(&1); }"),
         ("src/chat/wireless.rs", "use serde_core::de::Visitor;"),
         (hub, "use slab::Slab;"),
+        ("src/chat/auth/token_file.rs", "use hmac::Hmac;"),
+        ("src/chat/auth/token_file.rs", "use base64::Engine;"),
+        (frame, "use sha2::Sha256;"),
         (peer, "use crate::chat::Hub;"),
         (peer, "use super::super::chat;"),
         (peer, "use httparse::Request;"),
@@ -328,6 +350,8 @@ fn what_only_looks_like_a_violation_is_none() {
     let bench = "use mio::Poll; use super::chat::Chat; use frameloop::protocol::frame::FrameHeader; use lexopt::Arg;";
     assert_eq!(lines_of_violations("src/bench/mod.rs", bench), [0; 0]);
     assert_eq!(lines_of_violations("src/bench/opening.rs", "use httparse::Response;"), [0; 0]);
+    let jwt = "use base64::Engine as _; use hmac::{Hmac, Mac}; use sha2::Sha256;";
+    assert_eq!(lines_of_violations("src/chat/auth/jwt.rs", jwt), [0; 0]);
     assert_eq!(lines_of_violations("src/cli.rs", "use lexopt::Arg; use log::LevelFilter;"), [0; 0]);
 }
 

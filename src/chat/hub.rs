@@ -5,15 +5,19 @@
 //! |---|---|
 //! | `hub.rs` | how clients come and go, and clients without a session |
 //! | `hello` | how a session begins, goes on, and joins rooms |
+//! | `access` | who they are, and what they may do |
+//! | `rate` | how much they say |
 //! | `requests` | what else its client asks for |
 //! | `rooms` | rooms, what is said in them, and presence |
 //! | `replay` | what a client missed |
 //! | `post` | the way to the clients: at once, or gathered |
 //! | [`options`] | what can be chosen, and every bound |
 
+mod access;
 mod hello;
 pub mod options;
 mod post;
+mod rate;
 mod replay;
 mod requests;
 mod rooms;
@@ -23,17 +27,20 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use self::access::Access;
 use self::options::{BATCH_MAX, DUE_PER_TURN, Options, RESTART_SPREAD};
 use self::post::Post;
 use self::replay::Link;
+use self::requests::No;
 use self::rooms::{Kept, Speaker};
 use super::agenda::{Agenda, Ticket};
+use super::auth::{Authenticator, Sources};
 use super::crowd::Crowd;
 use super::room::Room;
 use super::session::{Absence, Session, SessionId, SessionIds};
 use super::wire::reply::{self, Reply as _};
 use super::wire::request::{Body, Input, LOBBY, Refusal, Request as WireRequest, parse_plain, parse_session};
-use crate::protocol::{CloseCode, End, Message, Request};
+use crate::protocol::{CloseCode, End, HandshakeError, Message, Request};
 use crate::server::shrink::shrink_map;
 use crate::server::{App, ConnId, ConnTable, Outbox};
 
@@ -57,6 +64,7 @@ pub struct Hub {
     empty_rooms: DueAgenda,
     post: Post,
     kept: Kept,
+    access: Access,
 }
 
 /// What an open connection is.
@@ -81,6 +89,8 @@ enum Due {
     Presence(Rc<str>),
     /// What was gathered for a client is sent.
     Batch(ConnId),
+    /// A client's token holds no longer.
+    Expiry(ConnId),
     /// The ids of a session's chats are forgotten.
     Ids(SessionId),
     /// A session has waited for its client in vain.
@@ -102,6 +112,20 @@ impl Hub {
     /// A hub that works so.
     pub fn new(options: Options) -> Hub {
         Hub { post: Post::new(options.batch_interval), options, ..Hub::default() }
+    }
+
+    /// The subprotocol of browsers without a session that show a token in the list of subprotocols: they end a connection
+    /// that answers with none.
+    pub const PLAIN_SUBPROTOCOL: &str = "frameloop.plain";
+
+    /// A hub whose clients have to show who they are, in one of the ways that `sources` allows.
+    pub fn with_authentication(options: Options, authenticator: Authenticator, sources: Sources) -> Hub {
+        Hub { access: Access::new(authenticator, sources), ..Hub::new(options) }
+    }
+
+    /// Whether a client will begin with a hello.
+    fn is_announced(request: &Request) -> bool {
+        request.select_subprotocol(&[Hub::SUBPROTOCOL, Hub::PLAIN_SUBPROTOCOL]) == Some(Hub::SUBPROTOCOL)
     }
 
     /// The id of a connection's session.
@@ -135,10 +159,29 @@ impl Hub {
         match self.ids.next_id() {
             Ok(session) => {
                 self.clients.insert(id, Client::Plain(session));
-                self.lobby.join(id);
-                self.keep_room(LOBBY);
+                self.count_connection(id);
+                self.mind_lobby(id, out);
             }
             Err(error) => self.fail(id, &error, out),
+        }
+    }
+
+    /// A client without a session is in the lobby, if it may be.
+    fn mind_lobby(&mut self, id: ConnId, out: &impl Outbox) {
+        if !matches!(self.clients.get(id), Some(Client::Plain(_))) {
+            return;
+        }
+        if self.access.may_read(id, LOBBY) {
+            self.lobby.join(id);
+            self.keep_room(LOBBY);
+        } else {
+            self.leave_lobby(id, out);
+        }
+    }
+
+    fn leave_lobby(&mut self, id: ConnId, out: &impl Outbox) {
+        if self.lobby.leave(id) && self.lobby.is_empty() && self.rooms.contains_key(LOBBY) {
+            self.end_if_empty(&LOBBY.into(), out);
         }
     }
 
@@ -147,13 +190,12 @@ impl Hub {
         if let Some(Client::Waiting(ticket)) = self.clients.remove(id) {
             self.agenda.cancel(*ticket);
         }
-        if self.lobby.leave(id) && self.lobby.is_empty() && self.rooms.contains_key(LOBBY) {
-            self.end_if_empty(&LOBBY.into(), out);
-        }
+        self.leave_lobby(id, out);
     }
 
     /// A connection is over. Its session lives on for a while, unless this is its end.
     fn depart(&mut self, id: ConnId, is_final: bool, out: &mut impl Outbox) {
+        self.forget_access(id);
         let Some(Client::Session(link)) = self.clients.get(id) else { return self.leave_plain(id, out) };
         let session_id = link.session;
         self.clients.remove(id);
@@ -227,11 +269,13 @@ impl Hub {
         match due {
             Due::Hello(id) => {
                 self.clients.remove(id);
+                self.forget_access(id);
                 out.close(id, CloseCode::HELLO_TIMEOUT, "hello_timeout");
             }
             Due::Absent(session) => self.end_presence(session, out),
             Due::Presence(room) => self.tell_presence(&room, out),
             Due::Batch(id) => self.post.flush_due(id, &mut self.agenda, out),
+            Due::Expiry(id) => self.expire(id, out),
             Due::Ids(session) => self.forget_ids(session, out),
             Due::End(session) => self.end_session(session, out),
             Due::Forget(room) => self.forget_room(&room),
@@ -278,7 +322,14 @@ impl Hub {
     fn plain_message(&mut self, id: ConnId, session: SessionId, text: &str, out: &mut impl Outbox) {
         match parse_plain(text) {
             Ok(WireRequest { body: Body::Chat(chat), .. }) => {
-                let speaker = Speaker { connection: id, session, user: None };
+                if !self.has_share(id, None, out) {
+                    return;
+                }
+                if !self.access.may_write(id, LOBBY) {
+                    return self.refuse(id, None, None, &No::forbidden(), out);
+                }
+                let user = self.access.user(id).cloned();
+                let speaker = Speaker { connection: id, session, user: user.as_deref() };
                 match self.open_room(LOBBY) {
                     Ok(lobby) => drop(self.publish(&lobby, speaker, &chat.own_members(), text, out)),
                     Err(_) => self.fail(id, &"the lobby has no epoch", out),
@@ -292,11 +343,18 @@ impl Hub {
         match parse_session(text, BATCH_MAX) {
             Ok(Input::One(request)) => self.parsed(id, request, out),
             Ok(Input::Batch(requests)) => requests.into_iter().for_each(|request| self.parsed(id, request, out)),
-            Err(error) => self.refuse_written(id, &error.into(), out),
+            Err(error) => self.parsed(id, Err(error.into()), out),
         }
     }
 
     fn parsed(&mut self, id: ConnId, request: Result<WireRequest<'_>, Refusal>, out: &mut impl Outbox) {
+        let request_id = match &request {
+            Ok(request) => &request.id,
+            Err(refusal) => &refusal.id,
+        };
+        if !self.has_share(id, request_id.as_ref(), out) {
+            return;
+        }
         match request {
             Ok(request) => self.request(id, request, out),
             Err(refusal) => self.refuse_written(id, &refusal, out),
@@ -314,8 +372,15 @@ impl Hub {
 }
 
 impl App for Hub {
+    fn on_request(&mut self, request: &Request, out: &impl Outbox) -> Result<(), HandshakeError> {
+        self.admit(request, out)
+    }
+
     fn on_open(&mut self, id: ConnId, request: &Request, out: &mut impl Outbox) {
-        if request.select_subprotocol(&[Hub::SUBPROTOCOL]).is_none() {
+        if !self.let_in(id, out) {
+            return;
+        }
+        if !Hub::is_announced(request) {
             return self.enter_plain(id, out);
         }
         let ticket = self.agenda.add(out.now() + self.options.hello_timeout, Due::Hello(id));

@@ -5,7 +5,9 @@
 //! | file | what |
 //! |---|---|
 //! | [`hub`] | `frameloop serve`: who is there, and who hears whom |
+//! | [`auth`] | who a token is for, and what it allows |
 //! | [`session`] | who a connection is, and ids that nobody can guess |
+//! | [`auth`] | who may come in, and what each may do |
 //! | [`room`] | a room: its members, its log, its state |
 //! | [`crowd`] | the clients without a session, who are all in the lobby |
 //! | [`log`] | what was said in a room, numbered |
@@ -21,6 +23,7 @@
 //! message.
 
 pub mod agenda;
+pub mod auth;
 pub mod crowd;
 pub mod echo;
 pub mod hub;

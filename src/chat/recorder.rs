@@ -11,6 +11,8 @@ use crate::server::{ConnId, Outbox};
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) now: Instant,
+    /// The time of day.
+    pub(super) unix_ms: u64,
     pub(super) sent: BTreeMap<ConnId, Vec<String>>,
     pub(super) closed: BTreeMap<ConnId, (CloseCode, String)>,
     /// What waits for a peer, as the test says.
@@ -27,6 +29,7 @@ impl Default for Recorder {
     fn default() -> Recorder {
         Recorder {
             now: Instant::now(),
+            unix_ms: UNIX_MS,
             sent: BTreeMap::new(),
             closed: BTreeMap::new(),
             queued: BTreeMap::new(),
@@ -85,7 +88,7 @@ impl Outbox for Recorder {
     }
 
     fn unix_ms(&self) -> u64 {
-        UNIX_MS
+        self.unix_ms
     }
 }
 
@@ -98,5 +101,5 @@ pub(super) fn upgrade_request(fields: &str) -> Request {
     Request::parse(request.as_bytes()).expect("it keeps all rules")
 }
 
-/// The time of day in all tests, and on the page of the protocol.
+/// The time of day in tests, unless they say something else, and on the page of the protocol.
 pub(super) const UNIX_MS: u64 = 1_734_190_000_123;

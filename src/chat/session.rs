@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::agenda::Ticket;
+use super::auth::secret::is_same_secret;
 use super::wire::request::RequestId;
 use crate::server::ConnId;
 use crate::server::shrink::{shrink_map, shrink_queue};
@@ -35,7 +36,7 @@ impl ResumeToken {
     /// Whether this is it. How long that takes says nothing about where they differ.
     pub fn is(&self, text: &str) -> bool {
         let Some(bytes) = text.strip_prefix("r_").and_then(parse_hex) else { return false };
-        self.0.iter().zip(bytes).fold(0, |difference, (own, other)| difference | (own ^ other)) == 0
+        is_same_secret(&self.0, &bytes)
     }
 }
 
@@ -121,7 +122,7 @@ pub struct Profile {
     /// Its id.
     pub session: SessionId,
     /// Whose it is, if that is known.
-    pub user: Option<Box<str>>,
+    pub user: Option<Rc<str>>,
     /// What its client says of itself, as JSON.
     pub info: Option<Box<str>>,
 }

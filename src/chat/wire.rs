@@ -8,9 +8,12 @@
 //! |---|---|
 //! | [`request`] | client to server: what a text asks for, or what is wrong with it |
 //! | [`reply`] | server to client: the messages as they are written |
+//! | `claims` | the JSON in a signed token (cargo feature `jwt`) |
 //! | `members` | the members of an object and the elements of an array, found without a tree |
 //! | `write` | an object, written member by member |
 
+#[cfg(feature = "jwt")]
+pub mod claims;
 mod members;
 pub mod reply;
 pub mod request;

@@ -9,7 +9,9 @@ use super::parse_count;
 /// Sets what a flag with a value names. `None` if it is none of these.
 pub(crate) fn set(config: &mut Config, flag: &str, value: &str) -> Option<Result<(), String>> {
     Some(match flag {
-        "origin" => config.origins.allow(value).map_err(|error| error.to_string()),
+        "origin" => value
+            .split(',')
+            .try_for_each(|origin| config.origins.allow(origin.trim()).map_err(|error| error.to_string())),
         "max-per-ip" => parse_count(value, 1).map(|count| config.connections_per_address_max = Some(count)),
         "accept-rate" => parse_count(value, 1).map(|count| config.accept_rate = Some(count as u32)),
         "trusted-proxy" => value.split(',').try_for_each(|range| {
@@ -43,6 +45,9 @@ pub(crate) fn openness(addresses: &[SocketAddr], open: &[&str]) -> Option<String
     is_open.then(|| format!("open to everybody on {}: {}", reachable.join(", "), open.join(", ")))
 }
 
+/// What [`openness`] says of `--auth none`.
+pub(crate) const ANY_CLIENT: &str = "any client, without a token (--auth none)";
+
 /// What [`openness`] says of `--origin '*'`.
 pub(crate) const ANY_PAGE: &str = "any page (--origin '*')";
 
@@ -53,7 +58,7 @@ mod tests {
     #[test]
     fn each_flag_sets_what_it_names() {
         let mut config = Config::default();
-        for (flag, value) in FLAGS.into_iter().zip(["https://a.example", "2", "3", "10.0.0.0/8, ::1"]) {
+        for (flag, value) in FLAGS.into_iter().zip(["https://a.example, null", "2", "3", "10.0.0.0/8, ::1"]) {
             assert_eq!(set(&mut config, flag, value), Some(Ok(())), "{flag}");
         }
         assert_eq!(set(&mut config, "trusted-proxy", "192.0.2.1"), Some(Ok(())), "once more");

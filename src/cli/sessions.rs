@@ -17,13 +17,15 @@ pub(crate) fn set(options: &mut Options, flag: &str, value: &str) -> Option<Resu
         "state-bytes" => parse_size(value).map(|bytes| options.state_bytes = bytes),
         "history" => parse_count(value, 0).map(|count| options.history = count),
         "history-bytes" => parse_size(value).map(|bytes| options.history_bytes = bytes),
+        "rate" => parse_count(value, 1).map(|count| options.rate = Some(count as u32)),
+        "max-per-user" => parse_count(value, 1).map(|count| options.connections_per_user_max = Some(count)),
         "memory-limit" => parse_size(value).map(|bytes| options.memory_limit = bytes),
         _ => return None,
     })
 }
 
 /// All of them.
-pub(crate) const FLAGS: [&str; 10] = [
+pub(crate) const FLAGS: [&str; 12] = [
     "resume-window",
     "presence-grace",
     "hello-timeout",
@@ -34,6 +36,8 @@ pub(crate) const FLAGS: [&str; 10] = [
     "history-bytes",
     "memory-limit",
     "batch-interval",
+    "rate",
+    "max-per-user",
 ];
 
 #[cfg(test)]
@@ -44,7 +48,9 @@ mod tests {
     #[test]
     fn each_flag_sets_what_it_names() {
         let mut options = Options::default();
-        for (flag, value) in FLAGS.into_iter().zip(["1s", "2s", "3s", "4", "5", "6KiB", "7", "8KiB", "9MiB", "10ms"]) {
+        for (flag, value) in
+            FLAGS.into_iter().zip(["1s", "2s", "3s", "4", "5", "6KiB", "7", "8KiB", "9MiB", "10ms", "11", "12"])
+        {
             assert_eq!(set(&mut options, flag, value), Some(Ok(())), "{flag}");
         }
         let Options { resume_window, presence_grace, hello_timeout, batch_interval, .. } = options;
@@ -53,6 +59,7 @@ mod tests {
         assert_eq!(batch_interval, Some(Duration::from_millis(10)));
         assert_eq!((options.rooms_per_session, options.rooms_max, options.history), (4, 5, 7));
         assert_eq!((options.state_bytes, options.history_bytes, options.memory_limit), (6144, 8192, 9 << 20));
+        assert_eq!((options.rate, options.connections_per_user_max), (Some(11), Some(12)));
         assert_eq!(set(&mut options, "listen", "1"), None);
         assert_eq!((set(&mut options, "history", "0"), options.history), (Some(Ok(())), 0), "no history");
         assert!(set(&mut options, "history", "-1").unwrap().unwrap_err().contains("'-1' is no number from 0"));

@@ -59,6 +59,11 @@ pub trait App {
         let _ = out;
     }
 
+    /// The server was asked to read its files again ([`Reloader`](super::Reloader)).
+    fn on_reload(&mut self, out: &mut impl Outbox) {
+        let _ = out;
+    }
+
     /// The server was asked to stop. Whoever is not closed here is closed with 1001 when this returns.
     fn on_stop(&mut self, out: &mut impl Outbox) {
         let _ = out;

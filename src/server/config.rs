@@ -1,5 +1,7 @@
 //! What a server needs to know before it begins.
 
+use std::path::PathBuf;
+
 use super::network::Network;
 use crate::protocol::Limits;
 use crate::protocol::handshake::origin::Origins;
@@ -7,8 +9,11 @@ use crate::protocol::handshake::origin::Origins;
 /// How a server is set up.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Names and addresses to listen on, as `HOST:PORT`; port 0 picks a free one (default `localhost:8765`).
+    /// Names and addresses to listen on, as `HOST:PORT`; port 0 picks a free one (default `localhost:8765`). With `wss://`
+    /// before it the connections are TLS, with `ws://` they are plain, without both they are TLS if there is a certificate.
     pub listen: Vec<String>,
+    /// The certificate for TLS (default: none). It needs the cargo feature `tls`.
+    pub tls: Option<TlsFiles>,
     /// The bounds of each connection.
     pub limits: Limits,
     /// Connections at a time (default: no bound but the limit of open files). Those above get 503.
@@ -45,10 +50,21 @@ pub struct Config {
     pub unsent_bytes_max: Option<u32>,
 }
 
+/// The files of a certificate for TLS, in PEM. They are read again when they change, and when the server is told to
+/// ([`Reloader`](super::Reloader)).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, with those that lead from it to one that clients know.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
 impl Default for Config {
     fn default() -> Config {
         Config {
             listen: vec!["localhost:8765".to_owned()],
+            tls: None,
             limits: Limits::default(),
             connections_max: usize::MAX,
             connections_per_address_max: None,

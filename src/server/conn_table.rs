@@ -31,6 +31,12 @@ impl<T> ConnTable<T> {
         self.len == 0
     }
 
+    /// The connections that have a value, in the order of their keys.
+    pub fn ids(&self) -> impl Iterator<Item = ConnId> {
+        let ids = self.entries.iter().enumerate();
+        ids.filter_map(|(key, entry)| entry.as_ref().map(|entry| ConnId { key: key as u32, serial: entry.serial }))
+    }
+
     /// The value of a connection.
     #[inline]
     pub fn get(&self, id: ConnId) -> Option<&T> {

@@ -3,12 +3,14 @@
 //! What comes from a peer is escaped and cut before it is written: a request target must not be able to forge a line.
 
 use std::fmt::{self, Display};
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::app::ConnId;
 use super::peer::{Peer, Traffic};
 use crate::protocol::handshake::origin::Provenance;
+use crate::protocol::handshake::query::masked_target;
 use crate::protocol::{Document, DocumentRequest, End, HandshakeError, Request};
 
 /// `proxy`: through whom the client came.
@@ -25,7 +27,7 @@ pub(crate) fn opened<T>(
         peer.serial,
         Address(peer.address()),
         Optional(" via=", proxy),
-        Escaped(request.target()),
+        Escaped(&masked_target(request.target())),
         Optional(" origin=", origin.as_deref().map(Escaped).map(Quoted)),
         Optional(" subprotocol=", subprotocol),
     );
@@ -38,7 +40,7 @@ pub(crate) fn answered<T>(peer: &Peer<T>, request: &DocumentRequest, answer: Res
         "answered id={} addr={} target=\"{}\" status={status} bytes={}",
         peer.serial,
         Address(peer.address()),
-        Escaped(request.target()),
+        Escaped(&masked_target(request.target())),
         answer.map_or(0, |document| document.body().len()),
     );
 }
@@ -72,6 +74,12 @@ pub(crate) fn ended<T>(peer: &Peer<T>, age: Duration, notes: Option<&Notes>) {
         age.as_secs_f64(),
         Optional(" notes_left_out=", left_out),
     );
+}
+
+/// TLS that cannot go on; the end of the connection has its own line.
+pub(crate) fn tls_failed<T>(peer: &Peer<T>, error: &io::Error) {
+    let detail = error.to_string();
+    log::info!("tls failed id={} addr={} detail=\"{}\"", peer.serial, peer.address(), Escaped(&detail));
 }
 
 /// A connection that was refused without becoming a peer.

@@ -19,6 +19,9 @@
 //! | [`tcp`] | that, on mio |
 //! | `admission` | who may come in: by address, rate, page and host |
 //! | [`network`], `forwarded`, [`proxy_header`] | ranges of addresses; whom proxies speak for |
+//! | [`transport`] | its connections: plain, or with TLS |
+//! | `tls` | TLS over any transport, and its certificate: with the feature `tls` |
+//! | `bell` | how a server is told to stop, or to read its files again |
 //! | `accept` | taking connections, and what happens where there is no room |
 //! | `read` | each peer's share of reading, and what it makes |
 //! | `peer` | a transport with its connection, and how it is written to |
@@ -31,6 +34,7 @@
 mod accept;
 mod admission;
 pub mod app;
+mod bell;
 mod config;
 mod conn_table;
 mod forwarded;
@@ -44,24 +48,27 @@ mod read;
 pub(crate) mod shrink;
 pub mod tcp;
 mod timers;
+#[cfg(feature = "tls")]
+pub mod tls;
+pub mod transport;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use self::admission::Admission;
 pub use self::app::{App, ConnId, DRAINED_BYTES_MAX, Outbox};
-pub use self::config::Config;
+pub use self::bell::{Reloader, Stopper};
+pub use self::config::{Config, TlsFiles};
 pub use self::conn_table::ConnTable;
 use self::net::{Net, Ready, Transport as _};
 use self::peer::Unread;
 use self::peers::Peers;
 use self::read::READ_BYTES_PER_TURN;
 use self::shrink::{new_list, shrink_list, shrink_queue};
+pub use self::tcp::BindError;
 use self::tcp::Tcp;
-pub use self::tcp::{BindError, Stopper};
 use self::timers::Timers;
 use crate::protocol::connection::Timer;
 use crate::protocol::moment::Epoch;
@@ -108,29 +115,6 @@ pub struct Server<A, N: Net = Tcp> {
     /// How often the server was asked to stop.
     stops: usize,
     is_stopping: bool,
-}
-
-impl<A: App> Server<A> {
-    /// Listens on all addresses of the configuration.
-    ///
-    /// # Errors
-    /// If one of the names is no address, or cannot be listened on.
-    pub fn bind(config: &Config, app: A) -> Result<Server<A>, BindError> {
-        Ok(Server::with_net(Tcp::bind(config)?, config, app))
-    }
-
-    /// The addresses that are listened on, with their real ports.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        self.net.addresses()
-    }
-
-    /// A handle that stops the server from another thread or a signal handler.
-    ///
-    /// # Errors
-    /// If there is no descriptor for it.
-    pub fn stopper(&self) -> io::Result<Stopper> {
-        self.net.stopper()
-    }
 }
 
 impl<A: App, N: Net> Server<A, N> {
@@ -252,6 +236,10 @@ impl<A: App, N: Net> Server<A, N> {
                 }
             }
             Ready::Stop => self.stops += self.net.stop_requests(),
+            Ready::Reload => {
+                self.net.reload();
+                self.app.on_reload(&mut self.peers);
+            }
             Ready::Peer { key, is_readable, is_read_closed, is_writable } => {
                 // A peer that is gone since: its events are of no interest to anybody.
                 let Some(peer) = self.peers.get_mut(key) else { return };
@@ -269,6 +257,8 @@ impl<A: App, N: Net> Server<A, N> {
 
     fn let_write(&mut self, key: usize) {
         let Some(peer) = self.peers.get_mut(key) else { return };
+        // If it fails the connection is gone, which the next read tells.
+        let _ = peer.transport.flush();
         if !peer.can_write {
             peer.can_write = true;
             self.peers.mark_dirty(key);
@@ -327,6 +317,9 @@ impl<A: App, N: Net> Server<A, N> {
             self.look(key, now);
             let Some(peer) = self.peers.get_mut(key) else { continue };
             peer.connection.handle_timeout(now);
+            if peer.connection.state() == State::Closed && !peer.transport.is_connected() {
+                peer.connection.abort(now); // in the midst of TLS's own handshake it cannot be told
+            }
             peer.flush(now); // while it is in the cache, and so that the next ping takes the same buffer
             self.peers.mark_dirty(key);
         }

@@ -52,6 +52,9 @@ pub trait Net {
 
     /// Closes all listeners.
     fn stop_listening(&mut self);
+
+    /// Reads again what may have changed, such as a certificate.
+    fn reload(&mut self) {}
 }
 
 /// A byte stream that never blocks.
@@ -94,6 +97,35 @@ pub trait Transport {
     /// # Errors
     /// If the connection is gone already.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// Writes what fits of what the transport has to say by itself. Called whenever it may take bytes again.
+    ///
+    /// # Errors
+    /// If the connection is gone already.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether a write can reach the peer: not while the transport has a handshake of its own.
+    fn is_connected(&self) -> bool {
+        true
+    }
+
+    /// What a transport knows to be behind the bytes of its last read.
+    fn behind(&self) -> Behind {
+        Behind::Nothing
+    }
+}
+
+/// What is behind a read that was shorter than its buffer, beyond what [`Ready`] says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Behind {
+    /// Nothing: the next bytes are reported.
+    Nothing,
+    /// More bytes, but they cost so much that others come first.
+    More,
+    /// The end, or an error. It is not reported again.
+    End,
 }
 
 /// Something that became ready.
@@ -103,6 +135,8 @@ pub enum Ready {
     Listener(usize),
     /// Somebody asked the server to stop.
     Stop,
+    /// Somebody asked it to read its files again.
+    Reload,
     /// A transport that was registered with this key.
     Peer {
         /// The key.

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use super::app::ConnId;
-use super::net::Transport;
+use super::journal;
+use super::net::{Behind, Transport};
 use crate::protocol::{Connection, Message, State};
 
 /// A transport, the connection that runs over it, and what the loop has to remember of both.
@@ -176,7 +177,7 @@ impl<T: Transport> Peer<T> {
     /// go on in the next turn.
     pub(crate) fn flush(&mut self, now: Instant) -> bool {
         let mut budget = WRITE_BYTES_PER_TURN;
-        while self.can_write && self.connection.queued_bytes() > 0 {
+        while self.can_write && self.connection.queued_bytes() > 0 && self.transport.is_connected() {
             if budget == 0 {
                 return true;
             }
@@ -220,6 +221,24 @@ impl<T: Transport> Peer<T> {
         is_sent && !self.connection.is_done()
     }
 
+    /// Notes that a read with room for `size` bytes brought `count`. Returns how much of its share the peer used up.
+    pub(super) fn note_read(&mut self, count: usize, size: usize) -> usize {
+        self.traffic.bytes_in.add(count as u64);
+        let behind = self.transport.behind();
+        self.is_read_closed |= behind == Behind::End;
+        // A short read has taken all there was, unless the end of file is still to come.
+        self.can_read = count == size || self.is_read_closed || behind == Behind::More;
+        if behind == Behind::More { usize::MAX } else { count }
+    }
+
+    /// The connection is broken. What is no error of the system's has a line of its own in the log.
+    pub(super) fn fail(&mut self, error: &io::Error, now: Instant) {
+        if error.kind() == ErrorKind::InvalidData {
+            journal::tls_failed(self, error);
+        }
+        self.connection.abort(now);
+    }
+
     /// What the socket said to a write.
     fn note_write(&mut self, result: io::Result<usize>, offered: usize, now: Instant) {
         match result {
@@ -235,7 +254,7 @@ impl<T: Transport> Peer<T> {
                 self.connection.sent(0, now);
                 self.can_write = false;
             }
-            Err(_) => self.connection.abort(now),
+            Err(error) => self.fail(&error, now),
         }
     }
 

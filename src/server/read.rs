@@ -77,10 +77,7 @@ impl<A: App, N: Net> Server<A, N> {
                     peer.connection.receive_eof(now);
                 }
                 Ok(count) => {
-                    peer.traffic.bytes_in.add(count as u64);
-                    // A short read has taken all there was, unless the end of file is still to come.
-                    peer.can_read = count == size || peer.is_read_closed;
-                    bytes_left -= count;
+                    bytes_left = bytes_left.saturating_sub(peer.note_read(count, size));
                     let left = self.process(key, &mut buffer[..count], &mut events_left, now);
                     if !left.is_empty() {
                         let unread = Unread { bytes: left.to_vec(), start: 0 };
@@ -94,13 +91,13 @@ impl<A: App, N: Net> Server<A, N> {
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => bytes_left -= 1,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => peer.can_read = false,
-                Err(_) => peer.connection.abort(now),
+                Err(error) => peer.fail(&error, now),
             }
             self.read_buffer = buffer;
         }
     }
 
-    /// Reads the rest of a long payload straight into its message. Returns how many bytes, at least 1 for the attempt, or
+    /// Reads the rest of a long payload straight into its message. Returns how much of its share that took, at least 1, or
     /// `None` if something else comes next.
     fn read_payload(&mut self, key: usize, now: Instant) -> Option<usize> {
         let peer = self.peers.get_mut(key)?;
@@ -118,19 +115,18 @@ impl<A: App, N: Net> Server<A, N> {
                 match error.kind() {
                     ErrorKind::Interrupted => {}
                     ErrorKind::WouldBlock => peer.can_read = false,
-                    _ => peer.connection.abort(now),
+                    _ => peer.fail(&error, now),
                 }
                 return Some(1);
             }
         };
-        peer.traffic.bytes_in.add(count as u64);
-        peer.can_read = count == size || peer.is_read_closed;
+        let used = peer.note_read(count, size);
         if let Some(Event::Message(message)) = peer.connection.poll_payload(count) {
             peer.traffic.messages_in.add(1);
             let id = peer.id(key);
             self.app.on_message(id, message, &mut self.peers);
         }
-        Some(count)
+        Some(used)
     }
 
     /// Goes on with what was read in an earlier turn.

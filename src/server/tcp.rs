@@ -4,17 +4,19 @@
 //! backlog, and give `TCP_NODELAY` and `TCP_NOTSENT_LOWAT` to what they accept.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, ToSocketAddrs as _};
-use std::os::fd::OwnedFd;
+use std::io::{self, ErrorKind};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, TcpStream, UnixStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
-use super::Config;
-use super::net::{Net, Ready, Transport};
+use super::app::App;
+use super::bell::{Bell, Reloader, Stopper};
+use super::net::{Net, Ready};
+use super::transport::{Certificate, Stream};
+use super::{Config, Server};
 
 /// Listeners, a poll and the clock of the system.
 #[derive(Debug)]
@@ -23,8 +25,11 @@ pub struct Tcp {
     events: Events,
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
-    stop: UnixStream,
-    stopper: std::os::unix::net::UnixStream,
+    /// Of each listener.
+    schemes: Vec<Scheme>,
+    certificate: Certificate,
+    stop: Bell,
+    reload: Bell,
     /// A descriptor in reserve, so that even without a free one a peer can be told so.
     spare: Option<File>,
 }
@@ -33,27 +38,27 @@ impl Tcp {
     /// Listens on every address that each of the names in [`Config::listen`] resolves to.
     ///
     /// # Errors
-    /// [`BindError`] with the first name that is no address, or that cannot be listened on.
+    /// [`BindError`] with the first name that is no address, or that cannot be listened on; or with the file of a
+    /// certificate that cannot be used.
     pub fn bind(config: &Config) -> Result<Tcp, BindError> {
         let names = &config.listen;
         let fail = |name: &str, error| BindError { name: name.to_owned(), error };
         if names.is_empty() {
             return Err(fail("nothing", io::Error::new(ErrorKind::InvalidInput, "no address was given")));
         }
-        let mut sockets = Vec::new();
+        let certificate = Certificate::load(config.tls.as_ref()).map_err(|error| fail(&names.join(" "), error))?;
+        let (mut sockets, mut schemes) = (Vec::new(), Vec::new());
         for name in names {
-            sockets.extend(listen(name, config).map_err(|error| fail(name, error))?);
+            let (scheme, host) = split_scheme(name, certificate.is_there()).map_err(|error| fail(name, error))?;
+            sockets.extend(listen(host, config).map_err(|error| fail(name, error))?);
+            schemes.resize(sockets.len(), scheme);
         }
-        Tcp::with_sockets(sockets).map_err(|error| fail(&names.join(" "), error))
+        Tcp::with_sockets(sockets, schemes, certificate).map_err(|error| fail(&names.join(" "), error))
     }
 
-    fn with_sockets(sockets: Vec<Socket>) -> io::Result<Tcp> {
+    fn with_sockets(sockets: Vec<Socket>, schemes: Vec<Scheme>, certificate: Certificate) -> io::Result<Tcp> {
         let poll = Poll::new()?;
-        let (stopper, stop) = std::os::unix::net::UnixStream::pair()?;
-        stop.set_nonblocking(true)?;
-        stopper.set_nonblocking(true)?;
-        let mut stop = UnixStream::from_std(stop);
-        poll.registry().register(&mut stop, STOP, Interest::READABLE)?;
+        let (stop, reload) = (Bell::new(&poll, STOP)?, Bell::new(&poll, RELOAD)?);
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
         for (index, socket) in sockets.into_iter().enumerate() {
             let mut listener = TcpListener::from_std(socket.into());
@@ -62,7 +67,8 @@ impl Tcp {
             listeners.push(listener);
         }
         let events = Events::with_capacity(EVENTS_PER_TURN);
-        Ok(Tcp { poll, events, listeners, addresses, stop, stopper, spare: reserve().ok() })
+        let spare = reserve().ok();
+        Ok(Tcp { poll, events, listeners, addresses, schemes, certificate, stop, reload, spare })
     }
 
     /// The addresses that are listened on, with their real ports.
@@ -70,17 +76,66 @@ impl Tcp {
         &self.addresses
     }
 
+    /// The same as URLs, such as `wss://127.0.0.1:8765/`.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        self.addresses.iter().zip(&self.schemes).map(|(address, scheme)| format!("{}{address}/", scheme.prefix()))
+    }
+
     /// A handle that stops the server from elsewhere.
     ///
     /// # Errors
     /// If there is no descriptor for it.
     pub fn stopper(&self) -> io::Result<Stopper> {
-        self.stopper.try_clone().map(|stream| Stopper { stream })
+        self.stop.stopper()
+    }
+
+    /// A handle that lets the server read its files again.
+    ///
+    /// # Errors
+    /// If there is no descriptor for it.
+    pub fn reloader(&self) -> io::Result<Reloader> {
+        self.reload.reloader()
+    }
+}
+
+impl<A: App> Server<A> {
+    /// Listens on all addresses of the configuration.
+    ///
+    /// # Errors
+    /// If one of the names is no address, or cannot be listened on, or if the certificate cannot be used.
+    pub fn bind(config: &Config, app: A) -> Result<Server<A>, BindError> {
+        Ok(Server::with_net(Tcp::bind(config)?, config, app))
+    }
+
+    /// The addresses that are listened on, with their real ports.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.net.addresses()
+    }
+
+    /// The same as URLs, such as `wss://127.0.0.1:8765/`.
+    pub fn urls(&self) -> impl Iterator<Item = String> {
+        self.net.urls()
+    }
+
+    /// A handle that stops the server from another thread or a signal handler.
+    ///
+    /// # Errors
+    /// If there is no descriptor for it.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        self.net.stopper()
+    }
+
+    /// A handle that lets the server read its files again, from another thread or a signal handler.
+    ///
+    /// # Errors
+    /// If there is no descriptor for it.
+    pub fn reloader(&self) -> io::Result<Reloader> {
+        self.net.reloader()
     }
 }
 
 impl Net for Tcp {
-    type Transport = TcpStream;
+    type Transport = Stream;
 
     fn poll(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<()> {
         match self.poll.poll(&mut self.events, timeout) {
@@ -90,6 +145,7 @@ impl Net for Tcp {
         let listener_count = self.listeners.len();
         ready.extend(self.events.iter().map(|event| match event.token() {
             STOP => Ready::Stop,
+            RELOAD => Ready::Reload,
             Token(token) if token > LISTENER.0 - listener_count => Ready::Listener(LISTENER.0 - token),
             Token(key) => Ready::Peer {
                 key,
@@ -105,15 +161,20 @@ impl Net for Tcp {
         Instant::now()
     }
 
-    fn accept(&mut self, listener: usize) -> io::Result<(TcpStream, SocketAddr)> {
-        self.listeners.get(listener).map_or_else(|| Err(ErrorKind::WouldBlock.into()), TcpListener::accept)
+    fn accept(&mut self, listener: usize) -> io::Result<(Stream, SocketAddr)> {
+        let (socket, address) = self.listeners.get(listener).ok_or(ErrorKind::WouldBlock)?.accept()?;
+        let stream = match self.schemes[listener] {
+            Scheme::Ws => Stream::Plain(socket),
+            Scheme::Wss => self.certificate.secure(socket)?,
+        };
+        Ok((stream, address))
     }
 
     fn is_loopback(&self, listener: usize) -> bool {
         self.addresses.get(listener).is_some_and(|address| address.ip().is_loopback())
     }
 
-    fn refuse_next(&mut self, listener: usize, refuse: impl FnOnce(TcpStream)) -> io::Result<SocketAddr> {
+    fn refuse_next(&mut self, listener: usize, refuse: impl FnOnce(Stream)) -> io::Result<SocketAddr> {
         let spare = self.spare.take().or_else(|| reserve().ok()).ok_or(ErrorKind::OutOfMemory)?;
         drop(spare);
         let accepted = self.accept(listener).map(|(transport, address)| {
@@ -124,66 +185,52 @@ impl Net for Tcp {
         accepted
     }
 
-    fn register(&mut self, transport: &mut TcpStream, key: usize) -> io::Result<()> {
-        self.poll.registry().register(transport, Token(key), Interest::READABLE | Interest::WRITABLE)
+    fn register(&mut self, transport: &mut Stream, key: usize) -> io::Result<()> {
+        self.poll.registry().register(transport.socket_mut(), Token(key), Interest::READABLE | Interest::WRITABLE)
     }
 
     fn stop_requests(&mut self) -> usize {
-        let mut bytes = [0; 16];
-        self.stop.read(&mut bytes).unwrap_or(0)
+        self.stop.rings()
     }
 
     fn stop_listening(&mut self) {
         self.listeners.clear();
     }
-}
 
-impl Transport for TcpStream {
-    #[inline]
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        io::Read::read(self, buffer)
-    }
-
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(self, bytes)
-    }
-
-    #[inline]
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        io::Write::write_vectored(self, slices)
-    }
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    fn write_last(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        SockRef::from(&*self).send_with_flags(bytes, MSG_MORE | MSG_NOSIGNAL)
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        self.shutdown(Shutdown::Write)
+    fn reload(&mut self) {
+        if self.reload.rings() > 0 {
+            self.certificate.reload();
+        }
     }
 }
 
-/// Stops a server from another thread or a signal handler.
-#[derive(Debug)]
-pub struct Stopper {
-    stream: std::os::unix::net::UnixStream,
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scheme {
+    Ws,
+    Wss,
 }
 
-impl Stopper {
-    /// Asks the server to stop: it takes no more connections, closes those it has with 1001, and returns when they are
-    /// gone or the close timeout is over. A second time, it returns at once.
-    pub fn stop(&self) {
-        // It fails only when the server is gone, or was asked many times already.
-        let _ = (&self.stream).write(&[0]);
+impl Scheme {
+    fn prefix(self) -> &'static str {
+        match self {
+            Scheme::Ws => "ws://",
+            Scheme::Wss => "wss://",
+        }
     }
 }
 
-impl From<Stopper> for OwnedFd {
-    /// The descriptor to write a byte to, for a signal handler.
-    fn from(stopper: Stopper) -> OwnedFd {
-        stopper.stream.into()
+/// What to speak at a name of [`Config::listen`], and the name without it.
+fn split_scheme(name: &str, has_certificate: bool) -> io::Result<(Scheme, &str)> {
+    for scheme in [Scheme::Ws, Scheme::Wss] {
+        let Some(host) = name.strip_prefix(scheme.prefix()) else { continue };
+        if scheme == Scheme::Wss && !has_certificate {
+            let problem = "wss:// needs a certificate and its key; give --tls-cert and --tls-key";
+            return Err(io::Error::new(ErrorKind::InvalidInput, problem));
+        }
+        return Ok((scheme, host.strip_suffix('/').unwrap_or(host)));
     }
+    Ok((if has_certificate { Scheme::Wss } else { Scheme::Ws }, name))
 }
 
 /// An address that cannot be listened on.
@@ -294,18 +341,12 @@ fn is_family_missing(error: &io::Error) -> bool {
 }
 
 const STOP: Token = Token(usize::MAX - 1);
+const RELOAD: Token = Token(usize::MAX - 2);
 /// The first listener; the others count down from it. mio keeps `usize::MAX` for itself.
-const LISTENER: Token = Token(usize::MAX - 2);
+const LISTENER: Token = Token(usize::MAX - 3);
 
 /// Events that one turn handles. Few enough that what a turn touches stays in the processor's cache.
 pub(super) const EVENTS_PER_TURN: usize = 256;
-
-/// "More will follow": the system waits for it with a packet that is not full.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const MSG_MORE: i32 = 0x8000;
-/// An error, and no signal, where the peer is gone; as the standard library does it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-const MSG_NOSIGNAL: i32 = 0x4000;
 
 /// Connections that the system holds until they are accepted. Linux cuts it to `net.core.somaxconn`, 4096 by default.
 const BACKLOG: i32 = 4096;
@@ -316,6 +357,8 @@ const PORT_ATTEMPTS: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::net::Transport;
+    use std::io::Read as _;
     use std::net::TcpStream as Client;
 
     fn listen_on_port(port: u16, config: Config) -> Result<Tcp, BindError> {
@@ -330,8 +373,8 @@ mod tests {
     fn what_is_accepted_sends_at_once() {
         let mut tcp = listen_anywhere();
         let _client = Client::connect(tcp.addresses()[0]).unwrap();
-        let (stream, _) = tcp.accept(0).unwrap();
-        assert!(stream.nodelay().unwrap(), "it inherits TCP_NODELAY from its listener");
+        let (mut stream, _) = tcp.accept(0).unwrap();
+        assert!(stream.socket_mut().nodelay().unwrap(), "it inherits TCP_NODELAY from its listener");
     }
 
     #[test]

@@ -18,6 +18,7 @@
 //! | [`proxy_header`] | each prefix is a header, an error or nothing yet, and stays it; what is made of an address names it |
 //! | [`requests`] | no request panics; what is accepted keeps its bounds and is lent from the input; an error echoes the id |
 //! | [`sessions`] | between gaps all chats come once and in order, whatever lines and readers do; at the end nothing is left |
+//! | [`tokens`] | no token that was not given or signed is granted; a cookie needs its `Origin`; a mask leaves no token |
 //! | [`differential`] | tungstenite makes the same of the same stream, but for [a short list](differential()) |
 //!
 //! For targets of your own, [`Source`] makes choices of an input, and [`cut`] cuts a stream into reads.
@@ -33,6 +34,7 @@ mod proxy_header;
 mod requests;
 mod sessions;
 mod source;
+mod tokens;
 
 pub use chat::{chat, wire};
 pub use connection::{connection, lifecycle};
@@ -43,3 +45,4 @@ pub use proxy_header::proxy_header;
 pub use requests::requests;
 pub use sessions::sessions;
 pub use source::{Source, cut};
+pub use tokens::tokens;

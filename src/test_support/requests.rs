@@ -205,7 +205,7 @@ fn is_piece(piece: &str, text: &str) -> bool {
 }
 
 /// The members of an object, those that stand twice included.
-struct Members<'t>(Vec<(String, &'t RawValue)>);
+pub(super) struct Members<'t>(pub(super) Vec<(String, &'t RawValue)>);
 
 impl<'t> Deserialize<'t> for Members<'t> {
     fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {

@@ -265,6 +265,22 @@ fn text_of_a_peer_is_escaped_and_cut() {
 }
 
 #[test]
+fn a_token_in_a_request_target_is_not_in_the_log() {
+    let mut server = start(&[]);
+    let address = server.address();
+    let line = b"GET /?a=1&token=hush&%74oken=hu%73h HTTP/1.1\r\n";
+    drop(Raw::open_with(address, &[line, &REQUEST_HEAD[17..]].concat()));
+    let mut page = Raw::connect(address);
+    page.send(&[&line[..], b"Host: localhost\r\n\r\n"].concat());
+    page.read_to_end().unwrap();
+    let entries = [next(&mut server), next(&mut server), next(&mut server)];
+    for what in ["opened", "answered"] {
+        let entry = entries.iter().find(|entry| entry.what == what).unwrap();
+        assert_eq!(entry.text("target"), "\"/?a=1&token=***&%74oken=***\"", "{entry:?}");
+    }
+}
+
+#[test]
 fn a_close_reason_of_a_peer_cannot_forge_a_line() {
     let mut server = start(&[]);
     let mut raw = Raw::open(server.address());

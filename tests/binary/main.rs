@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod auth;
 mod command_line;
 mod descriptors;
 mod harness;

@@ -101,8 +101,13 @@ fn a_rate_is_a_503_in_the_log() {
 fn what_is_open_to_everybody_is_said_at_the_start() {
     let mut open = Child::spawn(server().args(["--listen", "0.0.0.0:0", "--listen", "127.0.0.1:0", "--origin", "*"]));
     let address = open.address();
-    assert_eq!(line(&mut open), format!("open to everybody on {address}: any page (--origin '*')"));
-    for args in [&["--listen", "127.0.0.1:0", "--origin", "*"][..], &["--listen", "0.0.0.0:0", "--origin", "null"]] {
+    let all = "any client, without a token (--auth none), any page (--origin '*')";
+    assert_eq!(line(&mut open), format!("open to everybody on {address}: {all}"));
+    let tokens = std::env::temp_dir().join(format!("frameloop-open-{}", std::process::id()));
+    std::fs::write(&tokens, "ann:hush").unwrap();
+    let guarded = ["--listen", "0.0.0.0:0", "--origin", "null", "--auth", "token", "--token-file"];
+    let guarded = [&guarded[..], &[tokens.to_str().unwrap()]].concat();
+    for args in [&["--listen", "127.0.0.1:0", "--origin", "*"][..], &guarded] {
         let mut closed = Child::spawn(server().args(args));
         closed.address();
         closed.stop();

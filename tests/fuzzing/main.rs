@@ -17,6 +17,7 @@ mod handshakes;
 mod messages;
 mod seeds;
 mod sessions;
+mod tokens;
 #[path = "../cuts/violations.rs"]
 #[allow(dead_code)]
 mod violations;
@@ -47,6 +48,7 @@ const TARGETS: &[(&str, Target)] = &[
     ("proxy_header", test_support::proxy_header),
     ("requests", test_support::requests),
     ("sessions", test_support::sessions),
+    ("tokens", test_support::tokens),
     ("utf8", test_support::utf8),
     ("wire", test_support::wire),
 ];

@@ -2,6 +2,7 @@
 
 use crate::corpus::corpus;
 use crate::sessions;
+use crate::tokens;
 use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, REQUEST_HEAD, TEXT, client_frame, close_payload};
 
 /// The seeds of a target, by the names of their files.
@@ -21,6 +22,7 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("proxy_header", proxy_headers()),
         ("requests", requests()),
         ("sessions", sessions::all()),
+        ("tokens", tokens::all()),
         ("utf8", texts()),
         ("wire", json()),
     ]

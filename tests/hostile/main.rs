@@ -39,6 +39,9 @@ mod memory;
 mod process;
 mod resources;
 mod rows;
+#[allow(dead_code)]
+#[path = "../server/stream.rs"]
+mod stream;
 mod vanishing;
 #[path = "../wire/mod.rs"]
 #[allow(dead_code)]

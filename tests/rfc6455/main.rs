@@ -39,6 +39,9 @@ mod section_6;
 mod section_7;
 mod section_8;
 mod section_9;
+#[allow(dead_code)]
+#[path = "../server/stream.rs"]
+mod stream;
 mod table;
 #[allow(dead_code)]
 #[path = "../wire/mod.rs"]

@@ -9,11 +9,12 @@ use tungstenite::WebSocket;
 use tungstenite::protocol::WebSocketConfig;
 
 use crate::harness::DEADLINE;
+use crate::stream::{Stream, begin};
 use crate::wire::{CLOSE, FIN, PING, REQUEST_HEAD, ServerFrame, TEXT, client_frame, close_payload, server_frames};
 
 /// One end of a TCP connection. Every wait of its has a deadline, after which the test fails.
 pub(crate) struct Client {
-    stream: TcpStream,
+    pub(crate) stream: Stream,
     /// What came; all before `taken` was looked at.
     received: Vec<u8>,
     taken: usize,
@@ -47,9 +48,13 @@ impl Client {
         Client::over(socket.into())
     }
 
-    fn over(stream: TcpStream) -> Client {
-        stream.set_nodelay(true).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    fn over(socket: TcpStream) -> Client {
+        socket.set_nodelay(true).unwrap();
+        socket.set_write_timeout(Some(DEADLINE)).unwrap();
+        Client::of_stream(begin(socket))
+    }
+
+    pub(crate) fn of_stream(stream: Stream) -> Client {
         Client { stream, received: Vec::new(), taken: 0 }
     }
 
@@ -101,7 +106,7 @@ impl Client {
     }
 
     /// A second handle to the socket, to write while another thread reads.
-    pub(crate) fn writer(&self) -> TcpStream {
+    pub(crate) fn writer(&self) -> Stream {
         self.stream.try_clone().unwrap()
     }
 
@@ -223,7 +228,10 @@ impl Client {
             match self.fill(DEADLINE) {
                 Ok(0) => return,
                 Ok(_) => {}
-                Err(error) => return assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+                Err(error) => {
+                    let kinds = [ErrorKind::ConnectionReset, ErrorKind::UnexpectedEof]; // of TCP, of TLS
+                    return assert!(kinds.contains(&error.kind()), "{error}");
+                }
             }
         }
     }
@@ -274,7 +282,7 @@ fn whole_frame_len(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Writes these bytes again and again, until the server has dropped the connection.
-pub(crate) fn write_until_dropped(mut stream: TcpStream, bytes: &[u8]) {
+pub(crate) fn write_until_dropped(mut stream: Stream, bytes: &[u8]) {
     let deadline = Instant::now() + DEADLINE;
     while stream.write_all(bytes).is_ok() {
         assert!(Instant::now() < deadline, "the server listens forever");
@@ -282,8 +290,8 @@ pub(crate) fn write_until_dropped(mut stream: TcpStream, bytes: &[u8]) {
 }
 
 /// The client of a library that knows nothing of this server.
-pub(crate) fn library_client(address: SocketAddr) -> WebSocket<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, DEADLINE).expect("the server listens");
+pub(crate) fn library_client(address: SocketAddr) -> WebSocket<Stream> {
+    let stream = begin(TcpStream::connect_timeout(&address, DEADLINE).expect("the server listens"));
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     stream.set_write_timeout(Some(DEADLINE)).unwrap();

@@ -10,6 +10,8 @@ use frameloop::chat::{Echo, Hub};
 use frameloop::protocol::{End, Limits, Message, Request, SharedFrame};
 use frameloop::server::{App, BindError, Config, ConnId, Outbox, Server, Stopper};
 
+use crate::stream;
+
 /// What has not happened by then does not happen. No test waits so long unless it fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -103,7 +105,7 @@ impl Drop for Running {
 
 /// A server with these limits on a free port.
 pub(crate) fn config(limits: Limits) -> Config {
-    Config { listen: vec!["127.0.0.1:0".to_owned()], limits, ..Config::default() }
+    Config { listen: vec!["127.0.0.1:0".to_owned()], tls: stream::files(), limits, ..Config::default() }
 }
 
 /// What becomes an application in the thread of its server.

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `harness` | a server in a thread of its own, and what its application saw |
 //! | `client` | a client made of a socket and bytes |
+//! | `stream` | what is below WebSocket; `tests/tls` runs all of these with TLS |
 //! | `application` | what an application can wait for |
 //! | `calls` | how often it asks the system, on a network that counts |
 //! | `chat`, `crowd` | `frameloop serve`: plain mode P1 to P6; many clients, and some that vanish |
@@ -37,5 +38,6 @@ mod replay;
 mod sessions;
 mod slowness;
 mod stopping;
+mod stream;
 #[path = "../wire/mod.rs"]
 mod wire;

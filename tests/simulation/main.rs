@@ -12,6 +12,7 @@
 //! | `client`, `wire` | the clients and their frames |
 //! | `app` | the chat server with an ear at it |
 //! | `sessions` | the same world with people who come back to their sessions |
+//! | `tls` | the same world with TLS in between |
 //! | `tally` | how often what may happen does |
 //! | `memory` | what the server holds, counted at every allocation |
 //!
@@ -23,6 +24,9 @@
 mod app;
 mod checks;
 mod client;
+#[path = "../tls/files.rs"]
+#[allow(dead_code)]
+mod files;
 mod memory;
 mod net;
 mod random;
@@ -30,6 +34,7 @@ mod run;
 mod sessions;
 mod socket;
 mod tally;
+mod tls;
 mod wire;
 mod world;
 
@@ -52,6 +57,13 @@ fn whatever_the_network_does_nothing_is_lost_doubled_or_leaked() {
 fn whoever_comes_back_has_heard_everything_once_or_is_told_what_is_gone() {
     every_seed(400, "whoever_comes_back", |seed| {
         sessions::run(seed);
+    });
+}
+
+#[test]
+fn with_tls_in_between_all_arrives_in_order_and_each_end_is_told() {
+    every_seed(300, "with_tls_in_between", |seed| {
+        tls::run(seed);
     });
 }
 
@@ -114,6 +126,17 @@ fn among_few_seeds_is_all_that_may_happen() {
 
 /// Enough for one of each kind: a queue is full in about one seed of a hundred.
 const SEEDS_OF_ALL: u64 = 600;
+
+/// The runs would show little if clients had one end only.
+#[test]
+fn among_few_seeds_with_tls_is_each_end() {
+    let mut all = tls::Ends::default();
+    for seed in 0..60 {
+        all.add(&tls::run(seed));
+    }
+    let counts = [all.closed, all.overloaded, all.lost, all.half_closed, all.failed, all.refused];
+    assert!(counts.iter().all(|&count| count > 10), "{all:?}");
+}
 
 /// The runs would show little if lines never broke, or nobody ever read too late.
 #[test]

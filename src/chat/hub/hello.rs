@@ -52,10 +52,14 @@ impl Hub {
             let no = No::invalid("rooms", format!("the member \"rooms\" has more than {rooms_max} rooms"));
             return self.refuse(id, request_id, None, &no, out);
         }
+        if let Err(refused) = self.identify(id, hello.token.as_deref(), hello.resume.as_ref(), out) {
+            return self.turn_out(id, request_id, &refused, out);
+        }
         let resumed = hello.resume.as_ref().and_then(|resume| self.resume(id, resume, hello.info, out));
         let is_resumed = resumed.is_some();
         let Some(session) = resumed.or_else(|| self.begin_session(id, &hello, out)) else { return };
         self.leave_plain(id, out);
+        self.count_connection(id);
         self.clients.insert(id, Client::Session(Box::new(Link::new(session))));
         out.set_overload_code(id, CloseCode::SLOW_CONSUMER);
 
@@ -94,9 +98,8 @@ impl Hub {
         info: Option<&str>,
         out: &mut impl Outbox,
     ) -> Option<SessionId> {
-        let known = SessionId::parse(&resume.session).and_then(|known| self.sessions.get_mut(&known));
-        let session = known.filter(|session| session.token.is(&resume.token))?;
-        let session_id = session.profile.session;
+        let session_id = self.resumable(id, resume)?;
+        let session = self.sessions.get_mut(&session_id)?;
         let held_bytes = session.held_bytes();
         if info.is_some() && info != session.profile.info.as_deref() {
             let user = session.profile.user.clone();
@@ -110,6 +113,14 @@ impl Hub {
         Some(session_id)
     }
 
+    /// The session that a client names, if it is its own: it knows the secret, and is the same user.
+    pub(super) fn resumable(&self, id: ConnId, resume: &Resume<'_>) -> Option<SessionId> {
+        let session = self.sessions.get(&SessionId::parse(&resume.session)?)?;
+        let is_own = session.token.is(&resume.token)
+            && session.profile.user.as_deref() == self.access.user(id).map(|user| &**user);
+        is_own.then_some(session.profile.session)
+    }
+
     fn begin_session(&mut self, id: ConnId, hello: &Hello<'_>, out: &mut impl Outbox) -> Option<SessionId> {
         // A plain client that says hello keeps its id.
         let session = match self.clients.get(id) {
@@ -118,7 +129,8 @@ impl Hub {
         };
         match session.and_then(|session| Ok((session, self.ids.next_token()?))) {
             Ok((session, token)) => {
-                let profile = Profile { session, user: None, info: hello.info.map(Into::into) };
+                let profile =
+                    Profile { session, user: self.access.user(id).cloned(), info: hello.info.map(Into::into) };
                 self.sessions.insert(session, Session::new(profile, token, id));
                 Some(session)
             }
@@ -217,6 +229,9 @@ impl Hub {
         spent: &mut usize,
         out: &mut impl Outbox,
     ) -> Result<Joined, No> {
+        if !self.access.may_read(id, room) {
+            return Err(No::forbidden());
+        }
         let rooms_max = self.options.rooms_per_session;
         let session = self.sessions.get(&session_id).ok_or_else(No::internal)?;
         if session.rooms.len() >= rooms_max && !session.rooms.contains_key(room) {

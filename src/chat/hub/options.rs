@@ -33,6 +33,11 @@ pub struct Options {
     /// Bytes of states and members in an answer, and of what waits for the client before it (default 1 MiB). Further
     /// states follow as the client takes them; in place of further members there is their number.
     pub answer_bytes: usize,
+    /// Messages a second of one connection, and twice as many at once (default: no bound): `rate_limited`, and 4100 for who
+    /// goes on.
+    pub rate: Option<u32>,
+    /// Connections of one user (default: no bound): 429, or 4103 where the user is known only from `hello`.
+    pub connections_per_user_max: Option<usize>,
     /// What `welcome` says of the server: bytes of a message.
     pub message_bytes: usize,
     /// What `welcome` says of the server: the time between two pings.
@@ -58,6 +63,8 @@ impl Default for Options {
             memory_limit: 1024 * 1024 * 1024,
             batch_interval: None,
             answer_bytes: 1024 * 1024,
+            rate: None,
+            connections_per_user_max: None,
             message_bytes: limits.message_bytes_max,
             ping_interval: limits.ping_interval,
             ping_misses: limits.ping_misses_max,

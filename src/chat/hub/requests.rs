@@ -32,6 +32,11 @@ impl No {
         No { field: Some(field), ..No::new(ErrorCode::InvalidMessage, message) }
     }
 
+    /// Whoever it is has no right to it.
+    pub(super) fn forbidden() -> No {
+        No::new(ErrorCode::Forbidden, "this user has no right to that")
+    }
+
     /// A table does not hold what another one says that it does.
     pub(super) fn internal() -> No {
         No::new(ErrorCode::Internal, "the server lost track of this session")
@@ -59,8 +64,10 @@ impl Hub {
                 let no = No::new(ErrorCode::InvalidMessage, "there was a hello before");
                 self.refuse(id, request_id, None, &no, out);
             }
-            // Without authentication any token is as good as none.
-            Body::Auth { .. } => self.acknowledge(id, request_id, None, out),
+            Body::Auth { token } => match self.renew(id, &token, out) {
+                Ok(()) => self.acknowledge(id, request_id, None, out),
+                Err(no) => self.refuse(id, request_id, None, &no, out),
+            },
             Body::Join { room, options } => self.join_alone(id, request_id, session, &room, &options, out),
             Body::Leave { room } => self.leave(id, request_id, session, &room, out),
             Body::Chat(chat) => self.chat(id, request_id, session, &chat, out),
@@ -140,6 +147,11 @@ impl Hub {
         self.end_if_empty(name, out);
     }
 
+    /// The room of this name, if the session is in it and may say something there.
+    fn writable(&self, id: ConnId, session: SessionId, room: &str) -> Result<Rc<str>, No> {
+        if self.access.may_write(id, room) { self.joined(session, room) } else { Err(No::forbidden()) }
+    }
+
     /// The room of this name, if the session is in it.
     fn joined(&self, session: SessionId, room: &str) -> Result<Rc<str>, No> {
         let known = self.sessions.get(&session).and_then(|session| session.rooms.get_key_value(room));
@@ -165,7 +177,7 @@ impl Hub {
         if let (Some(request_id), Some(Position { room, epoch, seq })) = (request_id, known) {
             return self.tell_accepted(id, request_id, (&room, epoch, seq), true, out);
         }
-        let room = match self.joined(session, &chat.room) {
+        let room = match self.writable(id, session, &chat.room) {
             Ok(room) => room,
             Err(no) => return self.refuse(id, request_id, Some(&chat.room), &no, out),
         };
@@ -208,7 +220,7 @@ impl Hub {
         data: Option<&str>,
         out: &mut impl Outbox,
     ) {
-        let name = match self.joined(session, room) {
+        let name = match self.writable(id, session, room) {
             Ok(room) => room,
             Err(no) => return self.refuse(id, request_id, Some(room), &no, out),
         };
@@ -234,7 +246,8 @@ impl Hub {
         (room, base, patch): (&str, Option<u64>, &str),
         out: &mut impl Outbox,
     ) {
-        let accepted = self.joined(session, room).and_then(|name| self.apply(&name, base, patch).map(|v| (name, v)));
+        let accepted =
+            self.writable(id, session, room).and_then(|name| self.apply(&name, base, patch).map(|v| (name, v)));
         let (name, version) = match accepted {
             Ok(accepted) => accepted,
             Err(no) => return self.refuse(id, request_id, Some(room), &no, out),

@@ -82,6 +82,7 @@ function start() {
   client?.close();
   toldName = page.name.value;
   client = connect(serverUrl.href, {
+    token: sessionStorage.getItem("frameloop-token") ?? undefined,
     info: { name: toldName },
     rooms: { [roomName]: { presence: true, state: true, last: 50, since } },
     WebSocket: Plug,
@@ -136,6 +137,7 @@ function showStatus() {
   if (page.status.textContent !== text) page.status.textContent = text; // it is read out
   page.status.dataset.state = state;
   page.drop.disabled = state !== "open";
+  page["token-form"].hidden = state === "open" || (code !== 4001 && code !== 4200);
   page.reconnect.disabled = state === "open" || state === "connecting" || !isPlugged;
   page.latency.textContent = state !== "open" || latency === undefined ? "–" : `${latency || "< 1"} ms`;
   const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
@@ -480,6 +482,12 @@ page["chat-form"].addEventListener("submit", (/** @type {Event} */ event) => {
   if (msg) say(msg);
   page.message.value = "";
   typingToldAt = 0;
+});
+page["token-form"].addEventListener("submit", (/** @type {Event} */ event) => {
+  event.preventDefault();
+  sessionStorage.setItem("frameloop-token", page.token.value.trim());
+  page.token.value = "";
+  start();
 });
 page.message.addEventListener("input", () => {
   if (Date.now() - typingToldAt < TYPING_MS / 2) return;

@@ -273,7 +273,7 @@ pub const INFO_BYTES_MAX: usize = 4096;
 pub const LOBBY: &str = "lobby";
 
 /// Bytes of a room's name.
-const ROOM_BYTES_MAX: usize = 128;
+pub const ROOM_BYTES_MAX: usize = 128;
 
 /// Bytes of an id that is a string, digits of one that is an integer. They are kept as long as the session.
 const ID_BYTES_MAX: usize = 64;

@@ -9,6 +9,7 @@
 //! | `mod.rs` | [`OpeningHandshake`], [`Request`], the rules of §4.2.1 in their order, 101 and the rejections |
 //! | [`head`] | the end of the head found as it arrives, and the grammar of HTTP/1.1 |
 //! | [`fields`] | header fields that are lists: tokens, subprotocols, extensions (§9.1) |
+//! | [`query`] | the query of a request target, and the target as the log may show it |
 //! | [`document`] | a request that is no opening handshake, and its answer |
 //! | [`origin`] | §10.2: which pages may connect |
 
@@ -16,6 +17,7 @@ pub mod document;
 pub mod fields;
 pub mod head;
 pub mod origin;
+pub mod query;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;

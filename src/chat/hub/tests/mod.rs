@@ -1,5 +1,6 @@
 //! The hub without sockets: clients that say JSON, and an outbox that keeps what each of them is sent. Time is a number.
 
+mod access;
 mod answers;
 mod bounds;
 mod hello;
@@ -43,11 +44,19 @@ impl Bench {
     }
 
     fn open(&mut self, header: &str) -> ConnId {
-        let id = ConnId::for_test(self.opened);
-        self.opened += 1;
-        self.hub.on_open(id, &upgrade_request(header), &mut self.out);
+        let id = self.knock(header).expect("it is let in");
         assert!(!self.out.sent.contains_key(&id), "P1: nothing is sent unasked");
         id
+    }
+
+    /// Asks to come in.
+    fn knock(&mut self, header: &str) -> Result<ConnId, HandshakeError> {
+        let request = upgrade_request(header);
+        self.hub.on_request(&request, &self.out)?;
+        let id = ConnId::for_test(self.opened);
+        self.opened += 1;
+        self.hub.on_open(id, &request, &mut self.out);
+        Ok(id)
     }
 
     /// A client without a session.
@@ -144,12 +153,15 @@ impl Bench {
 
     /// Lets so much time go by: what is due is done at its time.
     fn wait(&mut self, time: Duration) {
-        let until = self.out.now + time;
+        let (since, until) = (self.out.now, self.out.now + time);
+        let unix_ms = self.out.unix_ms;
         while let Some(at) = self.hub.next_timeout().filter(|&at| at <= until) {
             self.out.now = self.out.now.max(at);
+            self.out.unix_ms = unix_ms + (self.out.now - since).as_millis() as u64;
             self.hub.on_timeout(&mut self.out);
         }
         self.out.now = until;
+        self.out.unix_ms = unix_ms + time.as_millis() as u64;
     }
 
     /// So much waits for a peer from now on.

@@ -20,6 +20,11 @@ impl Ids {
         replaced(text, &self.shown)
     }
 
+    /// What the page calls a text of a client.
+    pub(super) fn name(&mut self, shown: &str, real: &str) {
+        self.real.insert(shown.to_owned(), real.to_owned());
+    }
+
     /// Whether the page shows what the server said. An id that is new on both sides is learnt.
     pub(super) fn agree(&mut self, shown: &str, real: &str) -> bool {
         let (mut ours, mut theirs) = (shown.split('"'), real.split('"'));

@@ -92,7 +92,8 @@ impl Step {
     /// What a later welcome leaves out stands in the first one: behind its `session`, and behind `resumed`.
     fn fill_in(&mut self, full: &str) {
         let Event::Gets(_, text) = &mut self.event else { return };
-        let Some(name) = between(text, r#""session":"s_"#, r#"",…,"resumed""#).map(str::to_owned) else { return };
+        let session = between(text, r#""session":"s_"#, r#",…,"resumed""#);
+        let Some(name) = session.and_then(|session| session.split('"').next()).map(str::to_owned) else { return };
         let token = between(full, r#""session":"s_ann","#, r#","resumed""#).expect("the token").replace("ann", &name);
         let limits = between(full, r#""resumed":false,"#, r#","rooms":{"#).expect("the limits");
         *text = text.replacen('…', &token, 1).replacen('…', limits, 1);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::ids::Ids;
 use super::page::{Event, Step};
 use crate::chat::Hub;
+use crate::chat::auth::{Authenticator, Sources};
 use crate::chat::hub::options::Options;
 use crate::chat::recorder::{Recorder, upgrade_request};
 use crate::protocol::{CloseCode, End, Message};
@@ -70,6 +71,13 @@ impl Stage {
         }
     }
 
+    /// Begins anew with a server that wants tokens.
+    fn guard(&mut self, authenticator: Authenticator) {
+        let options = self.options.clone();
+        *self = Stage::new(options.clone());
+        self.hub = Hub::with_authentication(options, authenticator, Sources::default());
+    }
+
     fn client(&self, name: &str) -> ConnId {
         *self.clients.get(name).unwrap_or_else(|| panic!("{name} is not there"))
     }
@@ -82,7 +90,19 @@ impl Stage {
     // ---- what happens
 
     fn direct(&mut self, direction: &str, line: usize) {
-        if let Some(flags) = direction.strip_prefix("the server runs with ") {
+        if direction == "the tokens are signed" {
+            self.assert_all_was_shown(line);
+            self.guard(Authenticator::jwt(SECRET, None).expect("a secret"));
+            TOKENS.into_iter().for_each(|(shown, real)| self.ids.name(shown, real));
+        } else if let Some(lines) = direction.strip_prefix("the tokens are ") {
+            self.assert_all_was_shown(line);
+            let authenticator = Authenticator::tokens(&lines.replace(" / ", "\n")).expect("a list of tokens");
+            self.guard(authenticator);
+        } else if let Some(lines) = direction.strip_prefix("the list of tokens becomes ") {
+            let authenticator = Authenticator::tokens(&lines.replace(" / ", "\n")).expect("a list of tokens");
+            self.hub.set_authenticator(authenticator, &mut self.out);
+            self.settle();
+        } else if let Some(flags) = direction.strip_prefix("the server runs with ") {
             self.assert_all_was_shown(line);
             *self = Stage::new(options(flags));
         } else if direction == "the server starts anew" {
@@ -116,7 +136,8 @@ impl Stage {
     }
 
     fn direct_clients(&mut self, direction: &str, line: usize) {
-        const DEEDS: [&str; 9] = [
+        const DEEDS: [&str; 10] = [
+            " connects from a page",
             " connects with frameloop.v1",
             " connect with frameloop.v1",
             " connects",
@@ -136,6 +157,10 @@ impl Stage {
             match deed.trim_start_matches([' ', '\'']) {
                 "connects with frameloop.v1" | "connect with frameloop.v1" => drop(self.connect(name, true)),
                 "connects" | "connect" => drop(self.connect(name, false)),
+                "connects from a page" => {
+                    let id = self.open_with("Origin: https://a\r\n");
+                    self.clients.insert(name.to_owned(), id);
+                }
                 "reads nothing" => drop(self.out.queued.insert(self.client(name), DRAINED_BYTES_MAX + 1)),
                 "reads again" => self.drain(self.client(name)),
                 "sends a binary message" => {
@@ -181,10 +206,15 @@ impl Stage {
     }
 
     fn open(&mut self, is_announced: bool) -> ConnId {
-        let header = if is_announced { "Sec-WebSocket-Protocol: frameloop.v1\r\n" } else { "" };
+        self.open_with(if is_announced { "Sec-WebSocket-Protocol: frameloop.v1\r\n" } else { "" })
+    }
+
+    fn open_with(&mut self, header: &str) -> ConnId {
         let id = ConnId::for_test(self.opened);
         self.opened += 1;
-        self.hub.on_open(id, &upgrade_request(header), &mut self.out);
+        let request = upgrade_request(header);
+        self.hub.on_request(&request, &self.out).expect("it is let in");
+        self.hub.on_open(id, &request, &mut self.out);
         id
     }
 
@@ -208,12 +238,14 @@ impl Stage {
     }
 
     fn wait(&mut self, time: Duration) {
-        let until = self.out.now + time;
+        let (since, until, unix_ms) = (self.out.now, self.out.now + time, self.out.unix_ms);
         while let Some(at) = self.hub.next_timeout().filter(|&at| at <= until) {
             self.out.now = self.out.now.max(at);
+            self.out.unix_ms = unix_ms + (self.out.now - since).as_millis() as u64;
             self.settle();
         }
-        self.out.now = until;
+        // Chats are all said at one time, or the page would be full of numbers.
+        (self.out.now, self.out.unix_ms) = (until, unix_ms);
     }
 
     fn end(&mut self, id: ConnId, end: &End) {
@@ -236,6 +268,28 @@ impl Stage {
     }
 }
 
+/// Tokens that are signed with [`SECRET`], by their names on the page: `exp` is 60 s or an hour after the time of the page, or
+/// 31 s before it.
+const TOKENS: [(&str, &str); 3] = [
+    (
+        "t_minute",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjE3MzQxOTAwNjB9\
+        .Zlobvwdxcq4vPtbeaRT6gR9oLHyapQTM-s3Sg_njrSI",
+    ),
+    (
+        "t_hour",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjE3MzQxOTM2MDB9\
+        .DIhLI8XfbNXmpCnlIcCdIrS2WGjIMN4sAC998rnilDU",
+    ),
+    (
+        "t_past",
+        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJleHAiOjE3MzQxODk5Njl9\
+        .VASalnxFmfhFfT783J_ZPCn7UQvzKXTw5biO4K0LINI",
+    ),
+];
+
+const SECRET: &[u8] = b"a secret of thirty-two bytes, yes";
+
 fn hello(room: &str, wishes: &str) -> String {
     let wishes: Vec<String> =
         wishes.split(" and ").filter(|wish| !wish.is_empty()).map(|w| format!("\"{w}\":true")).collect();
@@ -252,6 +306,8 @@ fn options(flags: &str) -> Options {
             ["--rooms-per-session", value] => options.rooms_per_session = number(value),
             ["--state-bytes", value] => options.state_bytes = number(value),
             ["--memory-limit", value] => options.memory_limit = number(value),
+            ["--rate", value] => options.rate = Some(number(value) as u32),
+            ["--max-per-user", value] => options.connections_per_user_max = Some(number(value)),
             ["--batch-interval", value] => options.batch_interval = Some(duration(value)),
             _ => panic!("what is {pair:?}?"),
         }
