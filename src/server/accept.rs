@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::app::App;
 use super::net::{Net, Transport};
+use super::peer::Client;
 use super::{HANDSHAKE, Server, journal};
 use crate::protocol::handshake::encode_rejection;
 use crate::protocol::limits::HEAD_BYTES_MAX;
@@ -68,17 +69,17 @@ impl<A: App, N: Net> Server<A, N> {
             return;
         }
         let mut connection = Connection::new(self.commons.clone(), now);
-        let is_counted = match refusal {
+        let client = match refusal {
             Some(error) => {
                 connection.reject(error, now);
                 self.refused += 1;
-                false
+                Client::Known
             }
             None => self.admission.arrive(address.ip()),
         };
         let key = self.peers.next_key();
         let peer = self.peers.insert(transport, connection, address);
-        (peer.is_refused, peer.is_counted) = (refusal.is_some(), is_counted);
+        (peer.is_refused, peer.client) = (refusal.is_some(), client);
         peer.is_on_loopback = self.net.is_loopback(listener);
         log::debug!("accepted id={} addr={address}", peer.serial);
         self.peers.mark_dirty(key);

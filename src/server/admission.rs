@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::network::{Network, household};
+use super::peer::Client;
 use super::shrink::shrink_map;
 use super::{Config, forwarded};
 use crate::protocol::HandshakeError;
@@ -51,25 +52,32 @@ impl Admission {
         if has_token { Ok(()) } else { Err(HandshakeError::Overloaded) }
     }
 
-    /// It came in. Returns whether it is counted for its address, which it must [leave](Admission::leave) then.
-    pub(super) fn arrive(&mut self, peer: IpAddr) -> bool {
+    /// It came in. One that is counted for its address must [leave](Admission::leave) it.
+    pub(super) fn arrive(&mut self, peer: IpAddr) -> Client {
         if let Some(rate) = &mut self.rate {
             rate.take_token();
         }
-        !self.is_trusted(peer) && self.count(peer)
+        match self.is_trusted(peer) {
+            true if self.has_proxy_protocol => Client::Announced,
+            true => Client::Known,
+            false => self.count(peer),
+        }
+    }
+
+    /// Counts a connection whose proxy says in its header for whom it speaks, unless that is a proxy again.
+    pub(super) fn introduce(&mut self, client: IpAddr) -> Result<Client, HandshakeError> {
+        if self.is_trusted(client) { Ok(Client::Known) } else { self.enter(client) }
     }
 
     // ---- at the request
 
-    /// The address of the client who asks: the peer itself, or whom trusted proxies speak for, in their header below
-    /// (`stated`) or in the request. What else a proxy could have written is taken from the request if none has.
+    /// The address of the client who asks: `asking` itself, or whom it speaks for in the request, if it is a trusted proxy.
+    /// What else a proxy could have written is taken from the request if none has.
     pub(super) fn client(
         &self,
-        peer: SocketAddr,
-        stated: Option<SocketAddr>,
+        asking: SocketAddr,
         request: &mut Provenance<'_>,
     ) -> Result<SocketAddr, HandshakeError> {
-        let asking = stated.filter(|_| self.is_trusted(peer.ip())).unwrap_or(peer);
         if !self.is_trusted(asking.ip()) {
             request.forwarded_hosts.clear();
             return Ok(asking);
@@ -89,8 +97,8 @@ impl Admission {
         if is_upgrade { self.origins.check_origin(request, is_loopback) } else { Ok(()) }
     }
 
-    /// Counts a connection that was not counted when it came. Returns whether it is counted now.
-    pub(super) fn enter(&mut self, client: IpAddr) -> Result<bool, HandshakeError> {
+    /// Counts a connection that was not counted when it came, if there is a limit.
+    pub(super) fn enter(&mut self, client: IpAddr) -> Result<Client, HandshakeError> {
         self.check_address(client)?;
         Ok(self.count(client))
     }
@@ -117,11 +125,12 @@ impl Admission {
         if count < most { Ok(()) } else { Err(HandshakeError::ConnectionLimit) }
     }
 
-    fn count(&mut self, address: IpAddr) -> bool {
-        if self.per_address_max.is_some() {
-            *self.per_address.entry(household(address)).or_default() += 1;
+    fn count(&mut self, address: IpAddr) -> Client {
+        if self.per_address_max.is_none() {
+            return Client::Known;
         }
-        self.per_address_max.is_some()
+        *self.per_address.entry(household(address)).or_default() += 1;
+        Client::Counted
     }
 }
 
@@ -201,7 +210,7 @@ mod tests {
             let result = admission.check_arrival(address(text), now);
             assert_eq!(result, if is_admitted { Ok(()) } else { Err(HandshakeError::ConnectionLimit) }, "{text}");
             if is_admitted {
-                assert!(admission.arrive(address(text)));
+                assert_eq!(admission.arrive(address(text)), Client::Counted);
                 inside.push(address(text));
             }
         }
@@ -215,8 +224,8 @@ mod tests {
     #[test]
     fn without_a_limit_nobody_is_counted() {
         let mut admission = admission(Config::default());
-        assert!(!admission.arrive(address("192.0.2.1")));
-        assert_eq!(admission.enter(address("192.0.2.1")), Ok(false));
+        assert_eq!(admission.arrive(address("192.0.2.1")), Client::Known);
+        assert_eq!(admission.enter(address("192.0.2.1")), Ok(Client::Known));
         assert!(admission.per_address.is_empty());
     }
 
@@ -227,9 +236,9 @@ mod tests {
         let mut admission = admission(config);
         for _ in 0..3 {
             assert_eq!(admission.check_arrival(address("10.0.0.1"), Instant::now()), Ok(()));
-            assert!(!admission.arrive(address("10.0.0.1")), "it is not known yet whose it is");
+            assert_eq!(admission.arrive(address("10.0.0.1")), Client::Known, "it is not known yet whose it is");
         }
-        assert_eq!(admission.enter(address("192.0.2.1")), Ok(true));
+        assert_eq!(admission.enter(address("192.0.2.1")), Ok(Client::Counted));
         assert_eq!(admission.enter(address("192.0.2.1")), Err(HandshakeError::ConnectionLimit));
         assert_eq!(
             admission.check_arrival(address("192.0.2.1"), Instant::now()),
@@ -243,19 +252,16 @@ mod tests {
         let proxies = vec!["10.0.0.0/8".parse().unwrap()];
         let admission = admission(Config { trusted_proxies: proxies, ..Config::default() });
         let (proxy, stranger) = ("10.0.0.1:1", "192.0.2.9:1");
-        for (peer, stated, forwarded_for, expected, keeps_host) in [
-            (stranger, None, "192.0.2.1", stranger, false),
-            (stranger, Some("192.0.2.1:2"), "192.0.2.3", stranger, false),
-            (proxy, None, "192.0.2.1", "192.0.2.1:0", true),
-            (proxy, None, "", proxy, true),
-            (proxy, Some("192.0.2.1:2"), "192.0.2.3", "192.0.2.1:2", false),
-            (proxy, Some("10.0.0.2:2"), "192.0.2.3", "192.0.2.3:0", true),
+        for (asking, forwarded_for, expected, keeps_host) in [
+            (stranger, "192.0.2.1", stranger, false),
+            (proxy, "192.0.2.1", "192.0.2.1:0", true),
+            (proxy, "", proxy, true),
+            (proxy, "192.0.2.1, 10.0.0.2", "192.0.2.1:0", true),
         ] {
             let mut request = request(&[forwarded_for], &["a"]);
             let parse = |text: &str| text.parse().unwrap();
-            let client = admission.client(parse(peer), stated.map(parse), &mut request);
-            assert_eq!(client, Ok(parse(expected)), "{peer} {stated:?} {forwarded_for}");
-            assert_eq!(!request.forwarded_hosts.is_empty(), keeps_host, "{peer} {stated:?} {forwarded_for}");
+            assert_eq!(admission.client(parse(asking), &mut request), Ok(parse(expected)), "{asking} {forwarded_for}");
+            assert_eq!(!request.forwarded_hosts.is_empty(), keeps_host, "{asking} {forwarded_for}");
         }
     }
 
@@ -266,7 +272,13 @@ mod tests {
         assert!(!admission(config.clone()).is_stranger(address("192.0.2.1")));
         config.proxy_protocol = true;
         assert!(admission(config.clone()).is_stranger(address("192.0.2.1")));
-        assert!(!admission(config).is_stranger(address("10.1.2.3")));
+        assert!(!admission(config.clone()).is_stranger(address("10.1.2.3")));
+        config.connections_per_address_max = Some(1);
+        let mut admission = admission(config);
+        assert_eq!(admission.arrive(address("10.1.2.3")), Client::Announced);
+        assert_eq!(admission.introduce(address("10.9.9.9")), Ok(Client::Known), "a proxy again");
+        assert_eq!(admission.introduce(address("192.0.2.1")), Ok(Client::Counted));
+        assert_eq!(admission.introduce(address("192.0.2.1")), Err(HandshakeError::ConnectionLimit));
     }
 
     #[test]

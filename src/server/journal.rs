@@ -82,6 +82,12 @@ pub(crate) fn tls_failed<T>(peer: &Peer<T>, error: &io::Error) {
     log::info!("tls failed id={} addr={} detail=\"{}\"", peer.serial, peer.address(), Escaped(&detail));
 }
 
+/// What came first is no header of a proxy, or not all of one. That it ends has a line of its own.
+pub(crate) fn no_proxy_header<T>(peer: &Peer<T>, error: &io::Error) {
+    let detail = error.to_string();
+    log::info!("no PROXY header id={} addr={} detail=\"{}\"", peer.serial, peer.address(), Escaped(&detail));
+}
+
 /// A connection that was refused without becoming a peer.
 pub(crate) fn turned_away(address: SocketAddr, error: HandshakeError, cause: &dyn Display) {
     let (reason, (status, _)) = (error.word(), error.status());

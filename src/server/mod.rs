@@ -63,7 +63,7 @@ pub use self::bell::{Reloader, Stopper};
 pub use self::config::{Config, TlsFiles};
 pub use self::conn_table::ConnTable;
 use self::net::{Net, Ready, Transport as _};
-use self::peer::Unread;
+use self::peer::{Client, Unread};
 use self::peers::Peers;
 use self::read::READ_BYTES_PER_TURN;
 use self::shrink::{new_list, shrink_list, shrink_queue};
@@ -445,7 +445,7 @@ impl<A: App, N: Net> Server<A, N> {
     fn reap(&mut self, key: usize) {
         let peer = self.peers.remove(key);
         self.refused -= usize::from(peer.is_refused);
-        if peer.is_counted {
+        if peer.client == Client::Counted {
             self.admission.leave(peer.address().ip());
         }
         self.accept_again_at = None; // a descriptor is free

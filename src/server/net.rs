@@ -7,6 +7,8 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::proxy_header::ProxyHeader;
+
 /// The network and the clock.
 pub trait Net {
     /// A connection's transport.
@@ -86,10 +88,13 @@ pub trait Transport {
         self.write(bytes)
     }
 
-    /// The client for whom the peer, a proxy, says to speak, in a header below all that is read here. It is known when
-    /// something could be read.
-    fn client_address(&self) -> Option<SocketAddr> {
-        None
+    /// Takes the header in which a proxy says for whom it speaks, before anything else is read: it stands below all that a
+    /// transport does with its bytes.
+    ///
+    /// # Errors
+    /// `WouldBlock` while it is not whole, `InvalidData` if it is none, and those of [`read`](Transport::read).
+    fn take_proxy_header(&mut self) -> io::Result<ProxyHeader> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     /// Tells the peer that nothing more will come.

@@ -37,8 +37,8 @@ pub(crate) struct Peer<T> {
     pub(crate) is_logged: bool,
     /// It was taken only to be told that there is no room.
     pub(crate) is_refused: bool,
-    /// It counts among the connections of its address.
-    pub(crate) is_counted: bool,
+    /// What is known of the client's address.
+    pub(crate) client: Client,
     /// It came to a listener that only this machine itself can reach.
     pub(crate) is_on_loopback: bool,
     /// The socket may have bytes for us.
@@ -58,6 +58,17 @@ pub(crate) struct Peer<T> {
     pub(crate) expects_long: bool,
     /// The application wants to hear when it is drained.
     pub(crate) is_drain_awaited: bool,
+}
+
+/// What is known of a client's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Client {
+    /// The header of a proxy says it, which comes before all else.
+    Announced,
+    /// It is the peer's, or whom that speaks for.
+    Known,
+    /// And the connection is one of so many that it may have.
+    Counted,
 }
 
 /// What went over a connection.
@@ -144,7 +155,7 @@ impl<T> Peer<T> {
             is_ended: false,
             is_logged: false,
             is_refused: false,
-            is_counted: false,
+            client: Client::Known,
             is_on_loopback: false,
             can_read: false,
             is_read_closed: false,

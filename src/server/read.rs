@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use super::app::App;
 use super::net::{Net, Transport as _};
-use super::peer::Unread;
+use super::peer::{Client, Unread};
 use super::shrink::shrink_map;
 use super::{Server, first_ping_wait, journal};
 use crate::protocol::handshake::origin::Provenance;
-use crate::protocol::{DocumentRequest, Event, HandshakeError, Input, Request};
+use crate::protocol::{DocumentRequest, Event, HandshakeError, Input, Request, State};
 
 impl<A: App, N: Net> Server<A, N> {
     /// Reads the peers that may have something, in turn.
@@ -57,6 +57,10 @@ impl<A: App, N: Net> Server<A, N> {
             if is_cut {
                 return true;
             }
+            if peer.client == Client::Announced {
+                self.read_proxy_header(key, now);
+                continue;
+            }
             if peer.has_unread {
                 self.process_unread(key, &mut events_left, now);
                 continue;
@@ -94,6 +98,31 @@ impl<A: App, N: Net> Server<A, N> {
                 Err(error) => peer.fail(&error, now),
             }
             self.read_buffer = buffer;
+        }
+    }
+
+    /// Reads the header in which a proxy says for whom it speaks. From here on the peer has that address, and counts for it.
+    fn read_proxy_header(&mut self, key: usize, now: Instant) {
+        let Some(peer) = self.peers.get_mut(key) else { return };
+        let header = match peer.transport.take_proxy_header() {
+            Ok(header) => header,
+            Err(error) if error.kind() == ErrorKind::Interrupted => return,
+            Err(error) if error.kind() == ErrorKind::WouldBlock && !peer.is_read_closed => {
+                peer.can_read = false;
+                return;
+            }
+            Err(error) => {
+                journal::no_proxy_header(peer, &error);
+                return peer.connection.abort(now);
+            }
+        };
+        peer.client = Client::Known;
+        let Some(client) = header.source else { return }; // it speaks for itself
+        peer.set_address(client);
+        match self.admission.introduce(client.ip()) {
+            Ok(client) => peer.client = client,
+            Err(error) if peer.connection.state() == State::Connecting => peer.connection.reject(error, now),
+            Err(_) => {}
         }
     }
 
@@ -214,15 +243,15 @@ impl<A: App, N: Net> Server<A, N> {
     ) -> Result<Option<SocketAddr>, HandshakeError> {
         let Some(peer) = self.peers.get_mut(key) else { return Ok(None) };
         let address = peer.address();
-        let client = self.admission.client(address, peer.transport.client_address(), request)?;
+        let client = self.admission.client(address, request)?;
         peer.set_address(client);
         if let Err(error) = self.admission.check_site(request, peer.is_on_loopback, is_upgrade) {
             self.peers.explain(key, journal::explanation(error, request));
             return Err(error);
         }
         let Some(peer) = self.peers.get_mut(key) else { return Ok(None) };
-        if !peer.is_counted {
-            peer.is_counted = self.admission.enter(client.ip())?;
+        if peer.client != Client::Counted {
+            peer.client = self.admission.enter(client.ip())?;
         }
         Ok((client != address).then_some(address))
     }

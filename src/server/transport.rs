@@ -10,6 +10,7 @@ use socket2::SockRef;
 
 use super::config::TlsFiles;
 use super::net::{Behind, Transport};
+use super::proxy_header::{self, ProxyHeader};
 #[cfg(feature = "tls")]
 use super::tls::Acceptor;
 #[cfg(not(feature = "tls"))]
@@ -116,6 +117,10 @@ impl Transport for Stream {
             Stream::Plain(socket) => socket.write_last(bytes),
             Stream::Tls(tls) => tls.write_last(bytes),
         }
+    }
+
+    fn take_proxy_header(&mut self) -> io::Result<ProxyHeader> {
+        proxy_header::take_header(self.socket_mut())
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {

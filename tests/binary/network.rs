@@ -87,6 +87,27 @@ fn a_stranger_is_dropped_with_one_line_where_proxies_speak_first() {
 }
 
 #[test]
+fn who_a_proxy_speaks_for_below_the_request_is_in_the_log() {
+    let mut server = start(&["--trusted-proxy", "127.0.0.1", "--proxy-protocol"]);
+    let address = server.address();
+    let mut raw = Raw::connect(address);
+    raw.send(&[b"PROXY TCP4 192.0.2.1 10.0.0.1 7 80\r\n", REQUEST_HEAD].concat());
+    assert_eq!(server_response(&raw.read_head().unwrap()).0, 101);
+    let opened = line(&mut server);
+    assert!(opened.starts_with("opened id=1 addr=192.0.2.1:7 target="), "{opened}");
+    let mut raw = Raw::connect(address);
+    raw.send(b"PROXY TCP5 \x1b[31m\r\n");
+    let _ = raw.read_to_end();
+    let broken = line(&mut server);
+    assert!(broken.starts_with("no PROXY header id=2 addr=127.0.0.1:") && !broken.contains('\x1b'), "{broken}");
+    let refused = line(&mut server);
+    assert!(
+        refused.starts_with("refused id=2 addr=127.0.0.1:") && refused.contains("reason=connection_reset"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_rate_is_a_503_in_the_log() {
     let mut server = start(&["--accept-rate", "1"]);
     let address = server.address();

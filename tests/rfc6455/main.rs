@@ -17,6 +17,9 @@
 mod client;
 #[allow(dead_code)]
 mod driver;
+#[path = "../tls/files.rs"]
+#[allow(dead_code)]
+mod files;
 #[allow(dead_code)]
 #[path = "../server/harness.rs"]
 mod harness;

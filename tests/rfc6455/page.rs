@@ -133,10 +133,8 @@ doubt, read the RFC's.
 
 The tables hold what a server must keep, and what it must check of a client. The code is where the rule is enforced. The
 tests lie in `tests/rfc6455`: `cargo test --test rfc6455 section_5_5` runs those of §5.5 with all that is below it. Numbers
-that a table leaves out are those of rules for others, folded below it. In place of tests can stand one word:
-
-- *unused*: a MAY of which this server makes no use;
-- *tls*: this server has no TLS of its own yet; what terminates it in front is a part of the server in the sense of §4.2.
+that a table leaves out are those of rules for others, folded below it. In place of tests can stand *unused*: a MAY of
+which this server makes no use.
 
 Two things go beyond the RFC's letter: a version of HTTP above 1 is refused, since none is written like this; and the
 target may be a `ws` or `wss` URI.

@@ -1,5 +1,7 @@
 //! §10: security considerations, as far as they are rules. Masking (§10.3) is tested in `section_5_3`.
 
+use std::io::{Read as _, Write as _};
+
 use frameloop::chat::Echo;
 use frameloop::protocol::handshake::origin::Origins;
 use frameloop::protocol::{End, HandshakeError, Limits, ProtocolError, State};
@@ -160,4 +162,34 @@ fn after_invalid_data_the_server_ends_the_tcp_connection() {
     connecting.write(b"hello\n");
     assert!(connecting.response_head().starts_with("HTTP/1.1 400 "));
     connecting.rest();
+}
+
+/// A client that speaks TLS and knows the certificate of the tests.
+fn over_tls(server: &Running) -> rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream> {
+    let config = crate::files::client_config(&[&rustls::version::TLS12, &rustls::version::TLS13]);
+    let session = rustls::ClientConnection::new(config, "localhost".try_into().unwrap()).unwrap();
+    let socket = std::net::TcpStream::connect(server.address()).unwrap();
+    socket.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
+    rustls::StreamOwned::new(session, socket)
+}
+
+#[test]
+fn all_of_a_connection_runs_within_tls_where_the_port_speaks_it() {
+    let files = crate::files::FIRST.files();
+    let server = Running::start(Config { tls: Some(files), ..config(Limits::default()) }, Echo);
+    let mut client = over_tls(&server);
+    client.write_all(&[&and("")[..], &client_frame(FIN | TEXT, b"hello")].concat()).unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(b"\x81\x05hello") {
+        let mut bytes = [0; 512];
+        let count = client.read(&mut bytes).unwrap();
+        assert!(count > 0, "{}", received.escape_ascii());
+        received.extend_from_slice(&bytes[..count]);
+    }
+    assert!(received.starts_with(b"HTTP/1.1 101 "));
+    // What comes in the clear is no opening handshake there, and is answered so.
+    let mut plain = Client::connect(server.address());
+    plain.write(&and(""));
+    let answer = plain.rest();
+    assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", answer.escape_ascii());
 }

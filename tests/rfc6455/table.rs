@@ -11,8 +11,7 @@
 //! | `tests` | the tests that show it, as `section_5_5::name`; or the one word why there are none |
 //!
 //! The words: what binds others is a matter for the `client`, for a `proxy`, or for whoever defines or negotiates an
-//! `extension` (this server accepts none). What binds a server, and is not in the tests, is a MAY that is `unused`, or is
-//! about `tls`, which this server has not yet: whatever terminates it in front is a part of the server in the sense of §4.2.
+//! `extension` (this server accepts none). What binds a server, and is not in the tests, is a MAY that is `unused`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -63,11 +62,8 @@ const SECTIONS: [(&str, usize, usize); 37] = [
 ];
 
 /// Why a row has no tests, and whom it may then bind.
-const REASONS: [(&str, &[&str]); 5] =
-    [("client", &["client"]), ("proxy", &["other"]), ("extension", &["other"]), ("unused", SERVER), ("tls", SERVER)];
-
-/// The sections whose rules are about TLS.
-const TLS: &[&str] = &["4.2.2", "10.6"];
+const REASONS: [(&str, &[&str]); 4] =
+    [("client", &["client"]), ("proxy", &["other"]), ("extension", &["other"]), ("unused", SERVER)];
 
 const SERVER: &[&str] = &["server", "both"];
 const LEVELS: [&str; 10] =
@@ -137,10 +133,7 @@ impl<'t> Row<'t> {
         if let Some(word) = self.reason {
             let binds = REASONS.iter().find(|(reason, _)| *reason == word).map_or(&[][..], |(_, binds)| binds);
             check(binds.contains(&self.binds), format!("{word:?} is no reason for what binds {}", self.binds));
-            let is_excused = match word {
-                "tls" => TLS.contains(&self.section),
-                _ => !self.binds_a_server() || self.may_be_left(),
-            };
+            let is_excused = !self.binds_a_server() || self.may_be_left();
             check(is_excused, format!("a {} that binds {} has no tests", self.level, self.binds));
         }
         faults
@@ -264,7 +257,6 @@ fn a_planted_fault_of_a_table_is_found() {
         ("unused", "whim", "5.5-2: \"whim\" is no reason"),
         ("MAY", "SHOULD", "5.5-2: a SHOULD that binds server has no tests"),
         ("MAY", "CAN", "5.5-2: \"CAN\" is no level"),
-        ("\tunused", "\ttls", "5.5-2: a MAY that binds server has no tests"),
         ("\tclient\tno display", "\tall\tno display", "5.5.1-1: \"all\" binds nobody"),
         ("no display", "", "5.5.1-1: a rule of 0 characters"),
         ("5.5-2\t5.5\tMAY\tserver\tpings\t\tunused\n", "", "§5.5: 1 rows, not 2, for 1 sentences"),

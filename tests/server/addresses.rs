@@ -184,6 +184,17 @@ fn above_the_rate_is_503_and_time_brings_places() {
 }
 
 #[test]
+fn a_proxy_that_ends_within_its_header_is_dropped() {
+    let server = start(|config| {
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.proxy_protocol = true;
+    });
+    let mut client = Client::connect_behind(server.address(), &[b"PROXY TCP4 "]);
+    client.shutdown_write();
+    client.expect_dropped();
+}
+
+#[test]
 fn where_proxies_speak_first_a_stranger_is_dropped() {
     let server = start(|config| {
         config.trusted_proxies = vec!["127.0.0.2".parse().unwrap()];

@@ -21,6 +21,16 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A connection that begins with these bytes, below what it speaks.
+    pub(crate) fn connect_behind(address: SocketAddr, pieces: &[&[u8]]) -> Client {
+        let mut socket = TcpStream::connect_timeout(&address, DEADLINE).expect("the server listens");
+        socket.set_nodelay(true).unwrap();
+        for piece in pieces {
+            socket.write_all(piece).expect("the server takes it");
+        }
+        Client::over(socket)
+    }
+
     /// A TCP connection, without a byte sent.
     pub(crate) fn connect(address: SocketAddr) -> Client {
         Client::over(TcpStream::connect_timeout(&address, DEADLINE).expect("the server listens"))

@@ -10,6 +10,7 @@
 //! | `chat`, `crowd` | `frameloop serve`: plain mode P1 to P6; many clients, and some that vanish |
 //! | `echo` | `frameloop echo`: messages of all sizes, in fragments, and faster than they are taken |
 //! | `origins`, `addresses` | §10.2: pages and hosts; connections of one address, proxies, rates |
+//! | `proxy_protocol` | the header with which a proxy says for whom it speaks |
 //! | `handshake`, `refusals` | §4: the opening handshake, and what may follow it; each refusal |
 //! | `closing`, `ends` | §7: the closing handshake; every other way in which a connection ends |
 //! | `liveness`, `slowness` | §5.5.2: pings; readers that are too slow |
@@ -33,6 +34,7 @@ mod handshake;
 mod harness;
 mod liveness;
 mod origins;
+mod proxy_protocol;
 mod refusals;
 mod replay;
 mod sessions;

@@ -49,6 +49,8 @@ mod origins;
 #[allow(dead_code)]
 #[path = "../binary/harness.rs"]
 mod process;
+#[path = "../server/proxy_protocol.rs"]
+mod proxy_protocol;
 #[path = "../server/refusals.rs"]
 mod refusals;
 #[path = "../server/replay.rs"]
