@@ -233,6 +233,7 @@ impl<T: Transport> Peer<T> {
     }
 
     /// Notes that a read with room for `size` bytes brought `count`. Returns how much of its share the peer used up.
+    #[inline]
     pub(super) fn note_read(&mut self, count: usize, size: usize) -> usize {
         self.traffic.bytes_in.add(count as u64);
         let behind = self.transport.behind();

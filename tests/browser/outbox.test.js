@@ -22,9 +22,9 @@ test("a chat is rejected by its error, with code and details, and the error is a
   const done = fake.client.rooms.get("lobby").chat({ msg: "hi" });
   await settle();
   const [{ id }] = fake.socket.of("chat");
-  fake.socket.says({ type: "error", id, code: "rate_limited", message: "slower", room: "lobby", retry_after_ms: 900 });
+  fake.socket.says({ type: "error", id, code: "message_too_large", message: "shorter", room: "lobby", limit: 900 });
   const error = await done.catch((error) => error);
-  assert.deepEqual([error.code, error.message, error.details.retry_after_ms], ["rate_limited", "slower", 900]);
+  assert.deepEqual([error.code, error.message, error.details.limit], ["message_too_large", "shorter", 900]);
   assert.deepEqual(errors, [error]);
 });
 
@@ -34,6 +34,85 @@ test("an error without an id is an event", async (t) => {
   fake.socket.says({ type: "error", code: "forbidden", message: "read only", room: "lobby" });
   assert.deepEqual(errors.map((error) => error.code), ["forbidden"]);
   assert.ok(fake.client.rooms.has("lobby"), "one of a signal does not end the room");
+});
+
+/** What a server with a rate answers to what is too much. */
+function late({ id, room }, retry_after_ms) {
+  return { type: "error", id, code: "rate_limited", message: "slower", room, retry_after_ms };
+}
+
+test("chats over the server's rate go again when it lets them, in order, each with its id", async (t) => {
+  const fake = await started(t);
+  const errors = record(fake.client, "error");
+  const said = ["a", "b", "c"].map((msg) => fake.client.chat("lobby", { msg }));
+  await settle();
+  const chats = fake.socket.of("chat");
+  fake.socket.says(ack(chats[0], 1), late(chats[1], 200), late(chats[2], 300));
+  said.push(fake.client.chat("lobby", { msg: "d" }));
+  await fake.tick(299);
+  assert.equal(fake.socket.of("chat").length, 3, "neither they nor a newer one before their time");
+  // Then one at a time: at once they would be too many again.
+  await fake.tick(1);
+  assert.deepEqual(fake.socket.sent.at(-1), chats[1]);
+  await fake.tick(10_000);
+  assert.equal(fake.socket.of("chat").length, 4, "the next one waits for the answer");
+  fake.socket.says(ack(chats[1], 2));
+  await settle();
+  assert.deepEqual(fake.socket.sent.at(-1), chats[2]);
+  fake.socket.says(ack(chats[2], 3));
+  await fake.tick(199);
+  assert.equal(fake.socket.of("chat").length, 5, "and keeps the distance that the server asked for");
+  await fake.tick(1);
+  const last = fake.socket.sent.at(-1);
+  assert.equal(last.msg, "d");
+  fake.socket.says(ack(last, 4));
+  assert.deepEqual((await Promise.all(said)).map(({ seq }) => seq), [1, 2, 3, 4]);
+  assert.deepEqual(errors, [], "nothing was refused");
+  for (const msg of ["e", "f"]) fake.client.chat("lobby", { msg });
+  await settle();
+  assert.deepEqual(fake.socket.sent.at(-1).map(({ msg }) => msg), ["e", "f"], "nothing waits any more: as before");
+});
+
+test("a wait that the server names is bounded, and signals are dropped until then", async (t) => {
+  const fake = await started(t);
+  fake.client.chat("lobby", { msg: "a" });
+  await settle();
+  const [chat] = fake.socket.of("chat");
+  fake.socket.says(late(chat, 1e15));
+  fake.client.signal("lobby", { typing: true });
+  fake.socket.ends(1006);
+  await fake.tick(2000);
+  await open(fake);
+  assert.deepEqual(fake.socket.messages.length, 1, "the hello alone");
+  await fake.tick(3_598_000);
+  assert.deepEqual([fake.socket.of("chat"), fake.socket.of("signal")], [[chat], []]);
+});
+
+test("a line that is lost during the wait changes neither the wait nor the order", async (t) => {
+  const fake = await started(t);
+  for (const msg of ["a", "b"]) fake.client.chat("lobby", { msg });
+  await settle();
+  const chats = fake.socket.of("chat");
+  fake.socket.says(late(chats[0], 5000), late(chats[1], 6000));
+  fake.socket.ends(1006);
+  await fake.tick(2000);
+  await open(fake);
+  assert.deepEqual(fake.socket.of("chat"), []);
+  await fake.tick(3999);
+  assert.deepEqual(fake.socket.of("chat"), []);
+  await fake.tick(1);
+  assert.deepEqual(fake.socket.of("chat"), [chats[0]]);
+});
+
+test("close refuses what waits for the server's rate, and leaves no timer", async (t) => {
+  const fake = await started(t);
+  const said = fake.client.chat("lobby", { msg: "a" });
+  await settle();
+  fake.socket.says(late(fake.socket.of("chat")[0], 5000));
+  fake.client.close();
+  await assert.rejects(said, { code: "closed" });
+  await fake.tick(10_000);
+  assert.equal(fake.socket.of("chat").length, 1);
 });
 
 test("the protocol's members cannot be overwritten by a chat's own", async (t) => {

@@ -221,6 +221,39 @@ test("signals come with their room", async (t) => {
   assert.deepEqual(signals[0].data, { typing: true });
 });
 
+test("a room that the server takes away is told, and is no longer there", async (t) => {
+  const fake = await started(t, { rooms: { docs: { presence: true }, news: {} } });
+  const errors = record(fake.client, "error");
+  const docs = fake.client.rooms.get("docs");
+  // It looks the same when only a signal was refused: a join tells, and one is enough.
+  const forbidden = { type: "error", code: "forbidden", message: "no right", room: "docs" };
+  fake.socket.says(forbidden, forbidden);
+  await settle();
+  const joins = fake.socket.of("join");
+  assert.deepEqual(joins.map(({ room, presence, since }) => [room, presence, since]), [["docs", true, undefined]]);
+  assert.equal(fake.client.rooms.get("docs"), docs);
+  fake.socket.says({ ...forbidden, id: joins[0].id });
+  await settle();
+  assert.deepEqual([...fake.client.rooms.keys()], ["news"]);
+  assert.deepEqual(errors.map(({ code }) => code), ["forbidden", "forbidden", "forbidden"]);
+  assert.throws(() => fake.client.chat("docs", { msg: "x" }), /join the room docs first/);
+  await comeBack(fake);
+  assert.deepEqual(Object.keys(fake.socket.of("hello")[0].rooms), ["news"]);
+});
+
+test("a room of which only a signal was refused stays, with its position", async (t) => {
+  const fake = await started(t, {}, { rooms: { lobby: { epoch: "e1", seq: 4 } } });
+  fake.socket.says({ type: "error", code: "forbidden", message: "no right", room: "lobby" });
+  await settle();
+  const chats = record(fake.client, "chat");
+  const [join] = fake.socket.of("join");
+  fake.socket.says({ type: "chat", room: "lobby", seq: 5, from: { session: "s_b" }, msg: "meanwhile" });
+  fake.socket.says({ type: "ack", id: join.id, room: "lobby", epoch: "e1", seq: 5 });
+  await settle();
+  const room = fake.client.rooms.get("lobby");
+  assert.deepEqual([room.seq, chats.map(({ msg }) => msg)], [5, ["meanwhile"]]);
+});
+
 test("a room that the server took away on a resume is told", async (t) => {
   const fake = await inDocs(t);
   const errors = record(fake.client, "error");

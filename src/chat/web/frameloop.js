@@ -11,11 +11,12 @@
  *     docs.on("chat", (chat) => showLine(chat.from.session, chat.msg));
  *     const { seq } = await docs.chat({ msg: "hi" }); // resolved by the ack, even after a lost line
  *     await docs.set({ ...docs.state, title: "Plan" }); // only what changed travels
- *     await docs.change((state) => { state.count = (state.count ?? 0) + 1; }); // compare-and-set, tried again
+ *     await docs.change((state) => { state.count = (state.count ?? 0) + 1; }); // compare-and-set
  *     client.close();
  *
- * A lost line comes back by itself and misses nothing, or says what is missing (`gap`). `Line` keeps one connection
- * alive, `Outbox` holds what has no ack yet, `Room` is what the application sees.
+ * A lost line comes back by itself and misses nothing, or says what is missing (`gap`). Requests
+ * over the server's rate wait and go again, in order but for what was on its way. Rooms that are forbidden leave
+ * `client.rooms`, with an `error`.
  */
 
 /**
@@ -92,8 +93,7 @@ export function connect(url, options = {}) {
 
 /**
  * The RFC 7396 merge patch that turns `before` into `after`, both JSON values; undefined if nothing changed. It
- * replaces arrays whole. A null means "remove": where one is to be stored, and not in an array, `diff` throws an Error
- * that names the path.
+ * replaces arrays whole. For a null that would be stored, but in an array, `diff` throws an Error that names the path.
  *
  * @param {any} before
  * @param {any} after
@@ -142,7 +142,7 @@ class Listeners {
   #listeners = new Map();
 
   /**
-   * Calls the function at each event from now on.
+   * Calls the function at each event.
    *
    * @template {keyof Events} E
    * @param {E} event
@@ -169,7 +169,7 @@ class Listeners {
   }
 }
 
-/** One connection, and always the next one: back-off, close codes, silence. */
+/** One connection, and always the next one. */
 class Line {
   /** @type {Status} */
   status = { state: "connecting", attempt: 0 };
@@ -178,7 +178,7 @@ class Line {
   #WebSocket;
   /** @type {WebSocket | undefined} */
   #socket;
-  /** @type {object | undefined} the attempt that counts; a token for another is too late */
+  /** @type {object | undefined} the attempt that counts */
   #current;
   /** @type {any} */
   #timer;
@@ -267,12 +267,11 @@ class Line {
     this.#become({ ...this.status, latency: Date.now() - this.#pingedAt });
   }
 
-  /** The network is back, or somebody looks at the page. */
   wake() {
     const { state } = this.status;
     if (state === "open") this.ping();
     if (state === "offline") this.open(0);
-    // A time that the server named is waited for: it spreads its clients.
+    // By its times the server spreads its clients.
     if (state === "waiting" && this.farewell?.after_ms === undefined) this.open();
   }
 
@@ -315,7 +314,7 @@ class Line {
     if (!this.#held) this.#go();
   }
 
-  /** What comes next waits for who awaits it, and then listens. @param {Promise<any>} promise */
+  /** Waits for who awaits it, and then listens. @param {Promise<any>} promise */
   async hold(promise) {
     const held = (this.#held = {});
     await promise.catch(() => {});
@@ -331,7 +330,7 @@ class Line {
     }
   }
 
-  /** Does what the close code says. @param {number} closeCode @param {string} closeReason */
+  /** @param {number} closeCode @param {string} closeReason */
   #lost(closeCode, closeReason) {
     const { code = closeCode, reason = closeReason, reconnect, after_ms } = this.farewell ?? {};
     if (code === 1009) this.#hooks.tooLarge();
@@ -344,7 +343,7 @@ class Line {
     }
     const { random, baseMs, maxMs } = this.#options;
     let wait = random() * Math.min(maxMs, baseMs * 2 ** (attempt - 1));
-    // Once: a server that always says so must not be called in a circle.
+    // Once, not in a circle.
     if (next === "return" && attempt === 1) wait = 0;
     if (after_ms !== undefined) wait = Math.min(after_ms, WAIT_MS_MAX);
     this.#after(wait, () => this.open());
@@ -365,7 +364,7 @@ class Line {
     this.#socket = this.#current = this.#held = undefined;
     this.#unread = [];
     if (!socket) return;
-    if (socket.readyState < 2) socket.close(code, reason); // it is not closing yet
+    if (socket.readyState < 2) socket.close(code, reason);
     this.#hooks.lost();
   }
 
@@ -389,7 +388,7 @@ class Line {
 }
 
 /**
- * A message that waits to be sent and, but for signals, answered. `text` is its JSON; `sent` is on this connection.
+ * `text` is its JSON; `sent` is on this connection.
  *
  * @typedef {{ id: string, type: string, room?: Room, text: string, bytes: number, sent: boolean, retried?: boolean,
  *   answered: Promise<any>, resolve: (answer: any) => void, reject: (error: Error) => void }} Request
@@ -409,6 +408,9 @@ class Outbox {
   #due = false;
   /** @type {any} */
   #timer;
+  /** After `rate_limited`, until nothing waits: one at a time, and so far apart. */
+  paceMs = 0;
+  #nextAt = 0;
 
   /**
    * @param {Settings} options
@@ -453,10 +455,19 @@ class Outbox {
     request?.resolve(ack);
   }
 
-  /** @param {string} id @param {FrameloopError} error */
+  /** @param {string} id @param {FrameloopError} error @returns {void} */
   refuse(id, error) {
-    const request = this.#take(id);
-    request?.room?._refused(request);
+    const { retry_after_ms } = error.details;
+    const request = this.#requests.get(id);
+    if (request && retry_after_ms) {
+      request.sent = false;
+      const ms = Math.min(retry_after_ms, WAIT_MS_MAX);
+      this.paceMs ||= ms;
+      this.#nextAt = Date.now() + ms;
+      return this.flush();
+    }
+    this.#take(id);
+    request?.room?._refused(request, error.code);
     request?.reject(error);
     if (!request?.retried || error.code !== "version_conflict") this.#hooks.failed(error, request?.room);
   }
@@ -464,8 +475,8 @@ class Outbox {
   /** Refuses all that waits and that comes. @param {string} code @param {string} [message] */
   end(code, message = code) {
     this.ended = code;
-    this.#unschedule();
     for (const id of [...this.#requests.keys()]) this.refuse(id, new FrameloopError(code, message));
+    this.#unschedule();
   }
 
   /** The server takes no message so long. */
@@ -483,6 +494,13 @@ class Outbox {
     this.#unschedule();
     if (!this.#hooks.isOpen()) return;
     const ready = this.filter((request) => !request.sent && !request.room?._holds(request));
+    if (this.paceMs) {
+      const wait = this.#nextAt - Date.now();
+      if (wait > 0) return this.#schedule(wait);
+      if (this.filter(({ sent }) => sent).length > 0) return;
+      this.#nextAt = Date.now() + this.paceMs;
+      ready.splice(1);
+    }
     for (const batch of batches(ready, this.limits)) {
       if (batch[0].bytes > this.limits.message_bytes) {
         this.refuse(batch[0].id, new FrameloopError("message_too_large"));
@@ -509,22 +527,20 @@ class Outbox {
   #take(id) {
     const request = this.#requests.get(id);
     this.#requests.delete(id);
+    if (this.#requests.size === 0) this.paceMs = 0;
+    if (this.paceMs) this.#schedule();
     return request;
   }
 
-  /** Sends soon, together with what comes until then. */
-  #schedule() {
+  /** Sends soon, together with what comes until then. @param {number} [ms] */
+  #schedule(ms = this.#options.batchMs) {
     if (this.#due) return;
     this.#due = true;
     const flush = () => this.flush();
-    if (this.#options.batchMs !== undefined) {
-      this.#timer = setTimeout(flush, this.#options.batchMs);
-    } else if (typeof requestAnimationFrame === "function") {
-      requestAnimationFrame(flush);
-      this.#timer = setTimeout(flush, FRAME_MS_MAX);
-    } else {
-      queueMicrotask(flush);
-    }
+    const inFrame = ms === undefined && typeof requestAnimationFrame === "function";
+    if (inFrame) requestAnimationFrame(flush);
+    if (inFrame || ms !== undefined) this.#timer = setTimeout(flush, ms ?? FRAME_MS_MAX);
+    else queueMicrotask(flush);
   }
 
   #unschedule() {
@@ -535,7 +551,7 @@ class Outbox {
 
 /**
  * The state of a room: what the server has, and on top of it our own patches that are on their way, applied again
- * after each of the server's, so that all end up with the same.
+ * after each of the server's.
  */
 class SharedState {
   /** What the application sees. @type {Message} */
@@ -543,7 +559,7 @@ class SharedState {
   /** Of the server's part; undefined until it is known. @type {number | undefined} */
   version;
   #server = {};
-  /** The server announced it: up to it come patches that were missed, perhaps our own. */
+  /** The server announced it: up to it come patches, perhaps our own. */
   #announced = 0;
   /** @type {Map<string, { patch: any, based: boolean, version?: number }>} by id, in order */
   #own = new Map();
@@ -567,7 +583,7 @@ class SharedState {
     this.#announced = version;
   }
 
-  /** The server's part is void. Returns the ids of own patches that were based on it. */
+  /** Returns the ids of own patches that were based on the server's part. */
   forget() {
     this.version = undefined;
     return [...this.#own].filter(([, own]) => own.based).map(([id]) => id);
@@ -607,14 +623,14 @@ class SharedState {
     if (this.#own.delete(id)) this.#show();
   }
 
-  /** @param {any} patch @returns {string | undefined} the id of an own patch like it that waits for its ack */
+  /** @param {any} patch @returns {string | undefined} the id of an own one like it without its ack */
   find(patch) {
     for (const [id, own] of this.#own) {
       if (own.version === undefined && JSON.stringify(own.patch) === JSON.stringify(patch)) return id;
     }
   }
 
-  /** Own patches that have their version become the server's part when it is their turn. @param {boolean} [isShown] */
+  /** Own patches with a version become the server's part in their turn. @param {boolean} [isShown] */
   #settle(isShown) {
     for (const [id, own] of this.#own) {
       if (own.version === undefined || this.version === undefined) continue;
@@ -662,17 +678,17 @@ class Room extends Listeners {
     this.#outbox = client._outbox;
   }
 
-  /** How many others are there. In a large room only this is known. */
+  /** How many others are there: in a large room all that is known. */
   get count() {
     return this.#count ?? this.members.size;
   }
 
-  /** The shared state with our own changes. Read it only: `set`, `update` and `change` change it. */
+  /** The shared state with our own changes, to be read only. */
   get state() {
     return this.#shared.value;
   }
 
-  /** How many patches of the state the server has taken, as far as we know. */
+  /** Patches that the server has taken, as far as we know. */
   get version() {
     return this.#shared.version;
   }
@@ -693,7 +709,7 @@ class Room extends Listeners {
     return this.#outbox.add("chat", members, this).answered;
   }
 
-  /** Tells the others what is not kept, such as a cursor: it goes now or never. @param {any} data */
+  /** Tells the others what is not kept: it goes now or never. @param {any} data */
   signal(data) {
     this.#client._signal(this, data);
   }
@@ -722,8 +738,8 @@ class Room extends Listeners {
   }
 
   /**
-   * Compare-and-set: the function changes its copy of the state, or returns another, and what differs is sent. If
-   * another client was faster, it is called again.
+   * Compare-and-set: the function changes its copy of the state, or returns another. If another client was faster, it
+   * is called again.
    *
    * @param {(state: Message) => Message | void} edit
    * @returns {Promise<{ version: number | undefined }>}
@@ -750,7 +766,7 @@ class Room extends Listeners {
     this._entered = true;
     if (info.epoch !== this.epoch) {
       if (!first) this.#startOver();
-        // Until the gap that this announces, the old position is the one to come back with.
+        // The old position counts until the gap.
       if (info.recovered !== false) {
         this.epoch = info.epoch;
         this.seq = first ? Math.max(0, info.seq - (this._options.last ?? 0)) : 0;
@@ -786,9 +802,9 @@ class Room extends Listeners {
     if (request.type === "chat" && ack.epoch === this.epoch && ack.seq === this.seq + 1) this.seq = ack.seq;
   }
 
-  /** @param {Request} request */
-  _refused(request) {
-    if (request.type === "join" && !this._entered) this.#client._forget(this);
+  /** @param {Request} request @param {string} code */
+  _refused(request, code) {
+    if (request.type === "join" && (!this._entered || code === "forbidden")) this.#client._forget(this);
     if (request.type !== "patch") return;
     this.#shared.refused(request.id);
     this.#tell("state", this.state);
@@ -825,7 +841,7 @@ class Room extends Listeners {
         return await this.#patch(patch, this.version, left > 1);
       } catch (/** @type {any} */ error) {
         if (error.code !== "version_conflict" || left <= 1) throw error;
-        if ((this.version ?? -1) < error.details.version) await this.#sync();
+        if ((this.version ?? -1) < error.details.version) await this._sync();
       }
     }
   }
@@ -835,12 +851,12 @@ class Room extends Listeners {
     if (this.epoch === undefined) await this._joined;
     for (let tries = 0; this.version === undefined; tries++) {
       if (tries === 3) throw new Error("the server does not send the state");
-      await this.#sync();
+      await this._sync();
     }
   }
 
   /** Asks for the whole state. @returns {Promise<any>} */
-  #sync() {
+  _sync() {
     if (!this.#syncing) {
       const request = this.#outbox.add("join", { ...this._asks(), since: undefined }, this);
       this.#syncing = quiet(request.answered.finally(() => (this.#syncing = undefined)));
@@ -880,15 +896,15 @@ class Room extends Listeners {
     const own = type === "patch" && this.#client._owns(from?.session) ? this.#shared.find(patch) : undefined;
     if (type === "state") this.#shared.replace(version, state);
     else if (own && version > (this.version ?? version)) this.#outbox.acknowledge(own, { version });
-    else if (!this.#shared.patched(version, patch)) this.#sync();
+    else if (!this.#shared.patched(version, patch)) this._sync();
     this.#tell("state", this.state);
     if (behind) this.#outbox.flush();
   }
 
   /** @param {Message} message with `members`, or `joins` and `leaves`, or a `count` */
   #meet({ members, joins = [], leaves = [], count }) {
-    // The room is no longer large, and who was there before is not known.
-    if (!members && this.#count !== undefined && count === undefined) return void this.#sync();
+    // It was large: who was there is not known.
+    if (!members && this.#count !== undefined && count === undefined) return void this._sync();
     this.#count = count && count - 1;
     if (members) {
       const present = new Set(members.map((/** @type {Member} */ member) => member.session));
@@ -912,7 +928,7 @@ class Room extends Listeners {
 
 /** What `connect` returns. Events of rooms are told here too, with the room. */
 class Client extends Listeners {
-  /** The rooms that this client is in or joins, by name. @type {Map<string, Room>} */
+  /** Those that this client is in or joins, by name. @type {Map<string, Room>} */
   rooms = new Map();
   /** Our public name in `from`. @type {string | undefined} */
   session;
@@ -1033,7 +1049,8 @@ class Client extends Listeners {
 
   /** @param {Room} room @param {any} data */
   _signal(room, data) {
-    if (this.status.state === "open" && this.#line.unsent <= CONGESTED_BYTES) this._outbox.add("signal", { data }, room);
+    if (this.status.state !== "open" || this.#line.unsent > CONGESTED_BYTES || this._outbox.paceMs) return;
+    this._outbox.add("signal", { data }, room);
   }
 
   /** @param {string} session */
@@ -1098,6 +1115,8 @@ class Client extends Listeners {
     // The next one would be refused as well.
     if (message.id === this.#helloId && error.code === "invalid_message") this.#line.stop(1008, error.message);
     if (message.id !== undefined) return;
+    // Perhaps it was only a signal: a join tells.
+    if (room?._entered && error.code === "forbidden") room._sync();
     if (!room || room._entered) return this._emit("error", error, room);
     // A room of the hello.
     const joins = this.#joinsOf(room);
@@ -1124,7 +1143,7 @@ function afterClose(code) {
 }
 
 /**
- * Requests in as few messages as the limits allow. One that is too large comes alone.
+ * As few messages as the limits allow. One that is too large comes alone.
  *
  * @param {Request[]} requests
  * @param {{ batch: number, message_bytes: number }} limits
@@ -1132,7 +1151,7 @@ function afterClose(code) {
 function* batches(requests, limits) {
   /** @type {Request[]} */
   let batch = [];
-  let bytes = 1; // the brackets and commas
+  let bytes = 1; // brackets
   for (const request of requests) {
     if (batch.length > 0 && (batch.length >= limits.batch || bytes + request.bytes + 1 > limits.message_bytes)) {
       yield batch;
@@ -1157,7 +1176,7 @@ function plainObject(value) {
 }
 
 /**
- * Who ignores the promise hears of a refusal by the event `error`. Other errors stay loud.
+ * Who ignores it hears of a refusal by `error`. Other errors stay loud.
  *
  * @template T
  * @param {Promise<T>} promise
@@ -1171,7 +1190,7 @@ function quiet(promise) {
   return result;
 }
 
-// Below 4000: a new attempt would end in the same way.
+// A new attempt would end in the same way.
 const STOPS = new Set([1000, 1002, 1003, 1007, 1008]);
 
 const DEFAULTS = {
@@ -1188,5 +1207,5 @@ const DEFAULTS = {
 const HOLD_TURNS = 10; // of promises, for who awaits in a chain
 const PONG_MS = 10_000; // the longest time for the answer to a ping
 const WAIT_MS_MAX = 3_600_000; // the longest time that a server may name
-const FRAME_MS_MAX = 50; // a page that nobody sees gets no frames
-const CONGESTED_BYTES = 1_048_576; // with so much waiting to leave, signals are dropped
+const FRAME_MS_MAX = 50; // hidden pages get no frames
+const CONGESTED_BYTES = 1_048_576; // with more unsent, signals are dropped

@@ -2,25 +2,9 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Server, connect, events, until, visit } from "./harness.js";
+import { Server, connect, events, numbers, speak, until, upTo, visit } from "./harness.js";
 
 const COUNT = 1000;
-
-/** Says the numbers from 1 on, a few at a time, and notes which the server has. */
-function speak(page) {
-  return page.evaluate((count) => {
-    const room = window.client.rooms.get("lobby");
-    window.acked = [];
-    let next = 1;
-    const timer = setInterval(() => {
-      for (let few = 0; few < 5 && next <= count; few++, next++) {
-        const n = next;
-        room.chat({ n }).then(() => window.acked.push(n));
-      }
-      if (next > count) clearInterval(timer);
-    }, 5);
-  }, COUNT);
-}
 
 for (const signal of ["SIGKILL", "SIGTERM"]) {
   test(`a server that is ended by ${signal} in the midst of a stream loses nothing silently`, () => survive(signal));
@@ -31,7 +15,7 @@ async function survive(signal) {
   const [speaker, listener] = [await visit(first.page), await visit(first.page)];
   // The waits are the client's own; only their length is not worth our time.
   for (const page of [speaker, listener]) await connect(page, { baseMs: 200, buffer: 2 * COUNT });
-  await speak(speaker);
+  await speak(speaker, COUNT);
   await until(listener, () => window.events.filter(({ event }) => event === "chat").length >= 300);
   await first.end(signal);
   const acked = await speaker.evaluate(() => [...window.acked]);
@@ -40,12 +24,9 @@ async function survive(signal) {
   // All are acknowledged, so the last one is in the log: it comes, and all before it came before.
   await until(listener, (count) => window.events.some(({ event, value }) => event === "chat" && value.n === count), COUNT);
 
-  const heard = await listener.evaluate(() => {
-    return window.events.flatMap(({ event, value }) => (event === "chat" ? value.n : event === "gap" ? "gap" : []));
-  });
+  const heard = await numbers(listener);
   const gaps = await events(listener, "gap");
-  const numbers = heard.filter((entry) => entry !== "gap");
-  const missing = Array.from({ length: COUNT }, (_, i) => i + 1).filter((n) => !numbers.includes(n));
+  const missing = upTo(COUNT).filter((n) => !heard.includes(n));
   assert.ok(gaps.length <= 1 && gaps.every(({ reason }) => reason === "reset"), JSON.stringify(gaps));
   const [before, behind] = gaps.length === 0 ? [heard, []] : [heard.slice(0, heard.indexOf("gap")), heard.slice(heard.indexOf("gap") + 1)];
   for (const part of [before, behind]) {
