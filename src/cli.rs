@@ -89,6 +89,8 @@ Who may come in, with serve only:
 TIME is a number with ms, s, m or h, such as 500ms. SIZE is a number of bytes, or one
 with KiB, MiB or GiB, such as 64KiB. The log goes to standard error. SIGTERM and
 SIGINT close all connections with 1001, sessions with 1012; a second one ends at once.
+SIGHUP reads certificates, tokens and secrets again, or is as SIGTERM if there are none.
+TLS and jwt are in builds with --features tls,jwt.
 ";
 
 /// What the program is asked to do.
@@ -236,7 +238,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     });
     limits.queue_bytes_max = bound_queue(max_queue, &limits, (mode == Mode::Serve).then_some(&hub))?;
     if let Some(flag) = serve_flag.filter(|_| mode == Mode::Echo) {
-        return Err(format!("--{flag}: echo has neither sessions nor pages; it goes with serve"));
+        return Err(format!("--{flag}: echo has no sessions, users or pages; it goes with serve"));
     }
     hub.message_bytes = limits.message_bytes_max;
     hub.answer_bytes = hub.answer_bytes.min(limits.queue_bytes_max / 4);
@@ -246,6 +248,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     network::check(&config)?;
     let (has_max_connections, pages) = (max_connections.is_some(), pages.unwrap_or(Pages::Demo));
     let auth = auth.finish()?;
+    auth::check(&auth, &hub, &config)?;
     Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, auth, pages, log_level })))
 }
 
@@ -468,6 +471,11 @@ mod tests {
             (&["--auth", "basic"], &["--auth", "'basic'"]),
             (&["--auth", "none", "echo"], &["--auth", "echo", "serve"]),
             (&["--rate", "0"], &["--rate", "'0'"]),
+            (&["--max-per-user", "2"], &["--max-per-user", "--auth token or jwt"]),
+            (
+                &["--auth=token", "--token-file=t", "--auth-cookie=sid", "--origin=*"],
+                &["--auth-cookie", "--origin '*'"],
+            ),
             (&["--no-demo", "echo"], &["--no-demo", "echo", "serve"]),
             (&["--origin", "example.com"], &["--origin", "'example.com'", "https://"]),
             (&["--trusted-proxy", "10.0.0.1/8"], &["--trusted-proxy", "10.0.0.0/8"]),

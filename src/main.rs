@@ -11,6 +11,7 @@ mod folder;
 mod logger;
 
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
@@ -51,6 +52,8 @@ fn start(mut options: Options) -> ExitCode {
         Mode::Serve => {
             options.config.subprotocols = [Hub::SUBPROTOCOL, Hub::PLAIN_SUBPROTOCOL].map(str::to_owned).into();
             options.config.unsent_bytes_max = Some(Hub::UNSENT_BYTES_MAX);
+            // As of those whose opening handshake is not complete.
+            options.hub.unknown_max = (options.config.connections_max / 4).max(16);
             serve(&options, open_files)
         }
         Mode::Echo => run(&options, open_files, Application::Echo(Echo)),
@@ -79,11 +82,9 @@ fn run(options: &Options, open_files: usize, app: Application) -> Result<(), Str
     for signal in [SIGTERM, SIGINT] {
         notify(signal, server.stopper())?;
     }
-    // Without files that could be read again, SIGHUP ends the process as it does others.
+    // Without files that could be read again SIGHUP is an end, as for other programs, but one that clients are told.
     let has_files = options.config.tls.is_some() || options.auth.0 != Method::None;
-    if has_files {
-        notify(SIGHUP, server.reloader())?;
-    }
+    if has_files { notify(SIGHUP, server.reloader()) } else { notify(SIGHUP, server.stopper()) }?;
     if options.config.connections_max > open_files.saturating_sub(RESERVED_DESCRIPTORS) {
         log::warn!(
             "up to {} connections are allowed, but the limit of open files is {}: beyond it new ones get 503",
@@ -95,6 +96,11 @@ fn run(options: &Options, open_files: usize, app: Application) -> Result<(), Str
     let open: Vec<&str> = is_open.into_iter().filter(|(is_open, _)| *is_open).map(|(_, what)| what).collect();
     if let Some(line) = openness(server.addresses(), &open) {
         log::warn!("{line}");
+    }
+    let is_clear = |(address, url): &(&SocketAddr, String)| !address.ip().is_loopback() && url.starts_with("ws://");
+    let has_tokens = options.auth.0 != Method::None && options.config.trusted_proxies.is_empty();
+    if let Some((_, url)) = server.addresses().iter().zip(server.urls()).find(is_clear).filter(|_| has_tokens) {
+        log::warn!("tokens come in the clear on {url}, for whoever is on the way: use --tls-cert, or a proxy with TLS");
     }
     for url in server.urls() {
         print(&format!("listening on {url}\n"));

@@ -22,13 +22,13 @@ mod replay;
 mod requests;
 mod rooms;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Display;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use self::access::Access;
-use self::options::{BATCH_MAX, DUE_PER_TURN, Options, RESTART_SPREAD};
+use self::options::{ABSENT_PER_USER_MAX, BATCH_MAX, DUE_PER_TURN, Options, RESTART_SPREAD};
 use self::post::Post;
 use self::replay::Link;
 use self::requests::No;
@@ -37,7 +37,7 @@ use super::agenda::{Agenda, Ticket};
 use super::auth::{Authenticator, Sources};
 use super::crowd::Crowd;
 use super::room::Room;
-use super::session::{Absence, Session, SessionId, SessionIds};
+use super::session::{Absence, Profile, Session, SessionId, SessionIds};
 use super::wire::reply::{self, Reply as _};
 use super::wire::request::{Body, Input, LOBBY, Refusal, Request as WireRequest, parse_plain, parse_session};
 use crate::protocol::{CloseCode, End, HandshakeError, Message, Request};
@@ -60,6 +60,10 @@ pub struct Hub {
     waiting: DueAgenda,
     /// What they hold.
     waiting_bytes: usize,
+    /// Those of each user, where users are known, the one that has waited longest first.
+    absent: HashMap<Rc<str>, VecDeque<SessionId>>,
+    /// The clients that have to show in hello who they are.
+    unknown: DueAgenda,
     /// The rooms in which nobody is, until they are forgotten.
     empty_rooms: DueAgenda,
     post: Post,
@@ -74,6 +78,8 @@ enum Client {
     Plain(SessionId),
     /// It has announced a session, and has time for `hello`.
     Waiting(Box<Ticket>),
+    /// So has it, and it must show there who it is.
+    Unknown(Box<Ticket>),
     /// It has one.
     Session(Box<Link>),
 }
@@ -132,7 +138,7 @@ impl Hub {
     pub fn session(&self, id: ConnId) -> Option<SessionId> {
         match self.clients.get(id)? {
             Client::Plain(session) => Some(*session),
-            Client::Waiting(_) => None,
+            Client::Waiting(_) | Client::Unknown(_) => None,
             Client::Session(link) => Some(link.session),
         }
     }
@@ -187,20 +193,23 @@ impl Hub {
 
     /// It is no longer a client without a session, nor one that is waited for.
     fn leave_plain(&mut self, id: ConnId, out: &mut impl Outbox) {
-        if let Some(Client::Waiting(ticket)) = self.clients.remove(id) {
-            self.agenda.cancel(*ticket);
+        match self.clients.remove(id) {
+            Some(Client::Waiting(ticket)) => self.agenda.cancel(*ticket),
+            Some(Client::Unknown(ticket)) => self.unknown.cancel(*ticket),
+            _ => {}
         }
         self.leave_lobby(id, out);
     }
 
     /// A connection is over. Its session lives on for a while, unless this is its end.
     fn depart(&mut self, id: ConnId, is_final: bool, out: &mut impl Outbox) {
-        self.forget_access(id);
+        let said_until = self.forget_access(id, out);
         let Some(Client::Session(link)) = self.clients.get(id) else { return self.leave_plain(id, out) };
         let session_id = link.session;
         self.clients.remove(id);
         self.post.forget(id);
         let Some(session) = self.sessions.get_mut(&session_id) else { return };
+        session.said_until = session.said_until.max(said_until);
         // Unless it has another one already, which replaced this.
         let is_last = session.connection == Some(id);
         let rooms: Vec<Rc<str>> = session.rooms.keys().cloned().collect();
@@ -213,6 +222,9 @@ impl Hub {
             let end = self.waiting.add(now + options.resume_window, Due::End(session_id));
             session.absence = Some(Absence { presence_end, end });
             self.waiting_bytes += session.held_bytes();
+            if let Some(user) = &session.profile.user {
+                self.absent.entry(user.clone()).or_default().push_back(session_id);
+            }
         }
         for name in &rooms {
             if let Some(room) = self.rooms.get_mut(name) {
@@ -228,6 +240,7 @@ impl Hub {
         if is_final {
             return self.end_session(session_id, out);
         }
+        self.bound_absent(session_id, out);
         let Options { waiting_max, waiting_bytes_max, .. } = self.options;
         while self.waiting.len() > waiting_max || self.waiting_bytes > waiting_bytes_max {
             let Some(oldest) = self.waiting.pop_first() else { break };
@@ -250,18 +263,35 @@ impl Hub {
     fn end_session(&mut self, session: SessionId, out: &impl Outbox) {
         self.end_presence(session, out);
         if let Some(session) = self.sessions.remove(&session) {
-            self.end_absence(session.absence, session.held_bytes());
+            self.end_absence(session.absence, &session.profile, session.held_bytes());
             session.ids_end.into_iter().for_each(|ticket| self.agenda.cancel(ticket));
         }
         shrink_map(&mut self.sessions);
     }
 
     /// A session waits no more, if it did.
-    fn end_absence(&mut self, absence: Option<Absence>, held_bytes: usize) {
-        if let Some(Absence { presence_end, end }) = absence {
-            self.agenda.cancel(presence_end);
-            self.waiting.cancel(end);
-            self.waiting_bytes -= held_bytes;
+    fn end_absence(&mut self, absence: Option<Absence>, profile: &Profile, held_bytes: usize) {
+        let Some(Absence { presence_end, end }) = absence else { return };
+        self.agenda.cancel(presence_end);
+        self.waiting.cancel(end);
+        self.waiting_bytes -= held_bytes;
+        if let Some(user) = &profile.user
+            && let Some(absent) = self.absent.get_mut(user)
+        {
+            absent.retain(|session| *session != profile.session);
+            if absent.is_empty() {
+                self.absent.remove(user);
+                shrink_map(&mut self.absent);
+            }
+        }
+    }
+
+    /// One user's sessions cannot push out those of all others: its own oldest makes place.
+    fn bound_absent(&mut self, session: SessionId, out: &impl Outbox) {
+        let user = self.sessions.get(&session).and_then(|session| session.profile.user.as_ref());
+        let absent = user.and_then(|user| self.absent.get(user));
+        if let Some(&oldest) = absent.filter(|absent| absent.len() > ABSENT_PER_USER_MAX).and_then(VecDeque::front) {
+            self.end_session(oldest, out);
         }
     }
 
@@ -269,7 +299,7 @@ impl Hub {
         match due {
             Due::Hello(id) => {
                 self.clients.remove(id);
-                self.forget_access(id);
+                self.forget_access(id, out);
                 out.close(id, CloseCode::HELLO_TIMEOUT, "hello_timeout");
             }
             Due::Absent(session) => self.end_presence(session, out),
@@ -383,8 +413,20 @@ impl App for Hub {
         if !Hub::is_announced(request) {
             return self.enter_plain(id, out);
         }
-        let ticket = self.agenda.add(out.now() + self.options.hello_timeout, Due::Hello(id));
-        self.clients.insert(id, Client::Waiting(Box::new(ticket)));
+        let end = out.now() + self.options.hello_timeout;
+        if self.access.is_known(id) {
+            let ticket = self.agenda.add(end, Due::Hello(id));
+            self.clients.insert(id, Client::Waiting(Box::new(ticket)));
+            return;
+        }
+        let ticket = self.unknown.add(end, Due::Hello(id));
+        self.clients.insert(id, Client::Unknown(Box::new(ticket)));
+        out.restrict(id, true);
+        if self.unknown.len() > self.options.unknown_max
+            && let Some(oldest) = self.unknown.pop_first()
+        {
+            self.act(oldest, out);
+        }
     }
 
     fn on_message(&mut self, id: ConnId, message: Message<'_>, out: &mut impl Outbox) {
@@ -401,7 +443,7 @@ impl App for Hub {
         };
         match client {
             Client::Plain(session) => self.plain_message(id, *session, &text, out),
-            Client::Waiting(_) | Client::Session(_) => self.session_message(id, &text, out),
+            Client::Waiting(_) | Client::Unknown(_) | Client::Session(_) => self.session_message(id, &text, out),
         }
     }
 
@@ -414,12 +456,13 @@ impl App for Hub {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        [self.agenda.next(), self.waiting.next(), self.empty_rooms.next()].into_iter().flatten().min()
+        let agendas = [&self.agenda, &self.waiting, &self.empty_rooms, &self.unknown];
+        agendas.into_iter().filter_map(Agenda::next).min()
     }
 
     fn on_timeout(&mut self, out: &mut impl Outbox) {
-        let agendas: [fn(&mut Hub) -> &mut DueAgenda; 3] =
-            [|hub| &mut hub.waiting, |hub| &mut hub.empty_rooms, |hub| &mut hub.agenda];
+        let agendas: [fn(&mut Hub) -> &mut DueAgenda; 4] =
+            [|hub| &mut hub.waiting, |hub| &mut hub.empty_rooms, |hub| &mut hub.unknown, |hub| &mut hub.agenda];
         for agenda in agendas {
             for _ in 0..DUE_PER_TURN {
                 let Some(due) = agenda(self).pop_due(out.now()) else { break };

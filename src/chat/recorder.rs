@@ -23,6 +23,8 @@ pub(super) struct Recorder {
     pub(super) awaited: BTreeSet<ConnId>,
     pub(super) overload_codes: BTreeMap<ConnId, CloseCode>,
     pub(super) notes: Vec<String>,
+    /// Who may send only short messages.
+    pub(super) restricted: BTreeSet<ConnId>,
 }
 
 impl Default for Recorder {
@@ -37,6 +39,7 @@ impl Default for Recorder {
             awaited: BTreeSet::new(),
             overload_codes: BTreeMap::new(),
             notes: Vec::new(),
+            restricted: BTreeSet::new(),
         }
     }
 }
@@ -73,6 +76,14 @@ impl Outbox for Recorder {
 
     fn set_overload_code(&mut self, to: ConnId, code: CloseCode) {
         self.overload_codes.insert(to, code);
+    }
+
+    fn restrict(&mut self, to: ConnId, is_restricted: bool) {
+        if is_restricted {
+            self.restricted.insert(to)
+        } else {
+            self.restricted.remove(&to)
+        };
     }
 
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {

@@ -134,6 +134,8 @@ pub struct Session {
     pub profile: Rc<Profile>,
     /// What its client shows to go on with it.
     pub token: ResumeToken,
+    /// Until when what it said counts against its rate, where there is one.
+    pub said_until: Option<Instant>,
     /// Its connection, while there is one.
     pub connection: Option<ConnId>,
     /// The rooms that it is in, and what it wants to hear of them.
@@ -189,6 +191,7 @@ impl Session {
         Session {
             profile: Rc::new(profile),
             token,
+            said_until: None,
             connection: Some(connection),
             rooms: BTreeMap::new(),
             absence: None,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use frameloop::chat::auth::Sources;
+use frameloop::chat::hub::options::Options as HubOptions;
+use frameloop::server::Config;
 
 /// How clients show who they are.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -80,6 +82,20 @@ impl Flags {
         };
         Ok((method, sources))
     }
+}
+
+/// What goes with what beside them.
+pub(crate) fn check((method, sources): &(Method, Sources), hub: &HubOptions, config: &Config) -> Result<(), String> {
+    if hub.connections_per_user_max.is_some() && *method == Method::None {
+        return Err("--max-per-user: goes with --auth token or jwt, without which no user is known".to_owned());
+    }
+    // A browser adds its cookies to whatever page connects.
+    if sources.cookie.is_some() && config.origins.is_any() {
+        return Err("--auth-cookie: with --origin '*' any page could come in as its visitor; \
+                    list the pages that may"
+            .to_owned());
+    }
+    Ok(())
 }
 
 /// RFC 6265 §4.1.1: a token.

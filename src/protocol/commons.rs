@@ -10,7 +10,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Instant;
 
-use super::limits::{ADVANCE_BYTES_MAX, Limits, ROOM_BYTES_MIN, SPARE_PAYLOAD_BYTES_MAX};
+use super::limits::{ADVANCE_BYTES_MAX, Limits, RESTRICTED_MESSAGE_BYTES_MAX, ROOM_BYTES_MIN, SPARE_PAYLOAD_BYTES_MAX};
 use super::moment::{Epoch, Moment};
 use super::shared_frame::SharedFrame;
 
@@ -24,6 +24,8 @@ use super::shared_frame::SharedFrame;
 /// ```
 pub struct Commons {
     limits: Limits,
+    /// Those of a peer that is not known yet.
+    restricted: Limits,
     /// The time of the first connection.
     epoch: OnceCell<Epoch>,
     /// Empty buffers for small frames.
@@ -89,7 +91,9 @@ impl Commons {
     /// each owns no more than twice what it has received), and with room for payloads of which at least so many bytes are
     /// to come, instead of [`ROOM_BYTES_MIN`].
     pub fn with_lending(limits: Limits, advance_bytes_max: usize, room_bytes_min: usize) -> Rc<Commons> {
+        let message_bytes_max = limits.message_bytes_max.min(RESTRICTED_MESSAGE_BYTES_MAX);
         Rc::new(Commons {
+            restricted: Limits { message_bytes_max, ..limits.clone() },
             limits,
             epoch: OnceCell::new(),
             buffers: RefCell::default(),
@@ -100,6 +104,12 @@ impl Commons {
             room_bytes_min,
             joined: RefCell::default(),
         })
+    }
+
+    /// The bounds on what a peer sends of which it is not known yet who it is.
+    #[inline]
+    pub(super) fn restricted_limits(&self) -> &Limits {
+        &self.restricted
     }
 
     /// The bounds.

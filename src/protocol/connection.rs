@@ -73,6 +73,8 @@ pub struct Connection {
     state: State,
     has_eof: bool,
     is_aborted: bool,
+    /// It is not known yet who the peer is.
+    is_restricted: bool,
     /// The next ping comes sooner than an interval after the last.
     is_ping_hastened: bool,
     unanswered_pings: u8,
@@ -134,6 +136,7 @@ impl Connection {
             state: State::Connecting,
             has_eof: false,
             is_aborted: false,
+            is_restricted: false,
             is_ping_hastened: false,
             unanswered_pings: 0,
             overload_code: CloseCode::TRY_AGAIN_LATER,
@@ -241,7 +244,8 @@ impl Connection {
         loop {
             if !self.decoder.is_in_payload() {
                 let Some(header) = self.decoder.poll_header(input)? else { return Ok(None) };
-                self.assembler.begin_frame(&header, self.commons.limits())?;
+                let limits = if self.is_restricted { self.commons.restricted_limits() } else { self.commons.limits() };
+                self.assembler.begin_frame(&header, limits)?;
             }
             let Some(chunk) = self.decoder.poll_chunk(input) else { return Ok(None) };
             if let Some(assembled) = self.assembler.push(chunk)? {
@@ -400,6 +404,13 @@ impl Connection {
             self.begin_closing(End::ClosedByUs(code), now);
             self.state = State::CloseSent;
         }
+    }
+
+    /// Whether messages of the peer may have no more than
+    /// [`RESTRICTED_MESSAGE_BYTES_MAX`](super::limits::RESTRICTED_MESSAGE_BYTES_MAX) bytes, as long as it is not known who it
+    /// is. It holds from the next frame on.
+    pub fn restrict(&mut self, is_restricted: bool) {
+        self.is_restricted = is_restricted;
     }
 
     /// The code of the Close frame for a peer that is too slow: 1013 unless this says something else.

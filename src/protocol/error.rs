@@ -134,10 +134,14 @@ pub enum HandshakeError {
     Origin,
     /// The `Host` is none by which this server may be asked: a name of somebody else's that leads to it.
     ForeignHost,
-    /// §10.5: the client has not shown who it is.
-    Unauthorized,
-    /// This client, by its address or its user, has as many connections as it may.
+    /// §10.5: the client has not shown who it is; the words say why, and hold nothing that it sent.
+    Unauthorized(&'static str),
+    /// The address of this client has as many connections as it may.
     ConnectionLimit,
+    /// Its user has.
+    UserLimit,
+    /// Too many connections from its address in too short a time.
+    AcceptRate,
     /// §4.2.1: `Connection` must hold the token `Upgrade`.
     ConnectionWithoutUpgrade,
     /// §4.2.1: exactly one `Sec-WebSocket-Key` that decodes to 16 bytes.
@@ -161,14 +165,14 @@ impl HandshakeError {
     pub fn status(&self) -> (u16, &'static str) {
         match self {
             HandshakeError::HeadTooLarge | HandshakeError::TooManyHeaders => (431, "Request Header Fields Too Large"),
-            HandshakeError::Unauthorized => (401, "Unauthorized"),
+            HandshakeError::Unauthorized(_) => (401, "Unauthorized"),
             HandshakeError::Origin | HandshakeError::ForeignHost => (403, "Forbidden"),
             HandshakeError::NotFound => (404, "Not Found"),
             HandshakeError::MethodNotGet => (405, "Method Not Allowed"),
             HandshakeError::NotAnUpgrade | HandshakeError::Version => (426, "Upgrade Required"),
             HandshakeError::Timeout => (408, "Request Timeout"),
-            HandshakeError::ConnectionLimit => (429, "Too Many Requests"),
-            HandshakeError::Overloaded => (503, "Service Unavailable"),
+            HandshakeError::ConnectionLimit | HandshakeError::UserLimit => (429, "Too Many Requests"),
+            HandshakeError::AcceptRate | HandshakeError::Overloaded => (503, "Service Unavailable"),
             HandshakeError::MalformedHead(_)
             | HandshakeError::HttpVersion
             | HandshakeError::Host
@@ -195,8 +199,10 @@ impl HandshakeError {
             HandshakeError::NotFound => "not_found",
             HandshakeError::Origin => "origin_not_allowed",
             HandshakeError::ForeignHost => "host_not_allowed",
-            HandshakeError::Unauthorized => "unauthorized",
+            HandshakeError::Unauthorized(_) => "unauthorized",
             HandshakeError::ConnectionLimit => "connection_limit",
+            HandshakeError::UserLimit => "user_limit",
+            HandshakeError::AcceptRate => "accept_rate",
             HandshakeError::ConnectionWithoutUpgrade => "connection_without_upgrade",
             HandshakeError::Key => "bad_key",
             HandshakeError::Version | HandshakeError::RepeatedVersion => "bad_version",
@@ -223,9 +229,11 @@ impl fmt::Display for HandshakeError {
             }
             HandshakeError::NotFound => write!(f, "there is nothing at this path"),
             HandshakeError::Origin => write!(f, "pages of this Origin may not connect here"),
-            HandshakeError::ForeignHost => write!(f, "this server is not asked by this Host"),
-            HandshakeError::Unauthorized => write!(f, "a valid token is required"),
-            HandshakeError::ConnectionLimit => write!(f, "too many connections of this client, close one first"),
+            HandshakeError::ForeignHost => write!(f, "this server does not go by this Host"),
+            HandshakeError::Unauthorized(why) => write!(f, "a valid token is required: {why}"),
+            HandshakeError::ConnectionLimit => write!(f, "this address has as many connections as it may"),
+            HandshakeError::UserLimit => write!(f, "this user has as many connections as it may"),
+            HandshakeError::AcceptRate => write!(f, "too many connections from this address in a short time"),
             HandshakeError::ConnectionWithoutUpgrade => write!(f, "the Connection header must have 'Upgrade'"),
             HandshakeError::Key => {
                 write!(f, "exactly one Sec-WebSocket-Key is required, the base64 of 16 bytes")

@@ -84,6 +84,11 @@ pub const ADVANCE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// From so many bytes on it pays to read a payload to where it stays: a system call costs as much as to copy 16 KiB.
 pub const ROOM_BYTES_MIN: usize = 16 * 1024;
 
+/// Bytes of a message of a peer of whom the application does not know yet who it is
+/// ([`Connection::restrict`](super::Connection::restrict)): 64 KiB, unless
+/// [`message_bytes_max`](Limits::message_bytes_max) is less.
+pub const RESTRICTED_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
 /// Bytes of the buffers of long messages that are kept for the next ones: 8 MiB.
 pub const SPARE_PAYLOAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 

@@ -94,6 +94,14 @@ pub trait Outbox {
     /// Sets the code with which the peer is closed if it is too slow, in place of 1013.
     fn set_overload_code(&mut self, to: ConnId, code: CloseCode);
 
+    /// Whether messages of a peer may only be short ([`RESTRICTED_MESSAGE_BYTES_MAX`]), as long as it has not shown who it is:
+    /// whoever is not known must not be able to make the server hold much.
+    ///
+    /// [`RESTRICTED_MESSAGE_BYTES_MAX`]: crate::protocol::limits::RESTRICTED_MESSAGE_BYTES_MAX
+    fn restrict(&mut self, to: ConnId, is_restricted: bool) {
+        let _ = (to, is_restricted);
+    }
+
     /// Begins the closing handshake, behind what was sent before (§7.1.2). `reason`: at most 123 bytes, the rest is cut.
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str);
 

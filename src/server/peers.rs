@@ -235,6 +235,12 @@ impl<T: Transport> Outbox for Peers<T> {
         }
     }
 
+    fn restrict(&mut self, to: ConnId, is_restricted: bool) {
+        if let Some(peer) = self.peer(to) {
+            peer.connection.restrict(is_restricted);
+        }
+    }
+
     fn close(&mut self, to: ConnId, code: CloseCode, reason: &str) {
         let now = self.now;
         let Some(peer) = self.peer(to) else { return };

@@ -138,6 +138,84 @@ fn what_is_wrong_with_a_file_is_named_with_its_line_and_without_its_secrets() {
 }
 
 #[test]
+fn a_pipe_is_no_file_of_secrets_for_it_could_not_be_read_again() {
+    let pipe = Secret(std::env::temp_dir().join(format!("frameloop-pipe-{}", std::process::id())));
+    assert!(std::process::Command::new("mkfifo").arg(pipe.path()).status().unwrap().success());
+    for args in [["token", "--token-file"], ["jwt", "--jwt-secret-file"]] {
+        let output = server().args(["--auth", args[0], args[1], pipe.path()]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("it is no regular file"));
+    }
+    let large = Secret::new("large", &"#\n".repeat(600_000));
+    let output = server().args(["--auth", "token", "--token-file", large.path()]).output().unwrap();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("more than 1048576 bytes"));
+}
+
+#[test]
+fn what_is_weak_is_a_warning_at_the_start() {
+    let weak = Secret::new("weak", "x");
+    let mut server = start(&["--auth", "jwt", "--jwt-secret-file", weak.path()]);
+    line_with(&mut server, "the secret is shorter than 32 bytes");
+    std::fs::set_permissions(&weak.0, std::os::unix::fs::PermissionsExt::from_mode(0o604)).unwrap();
+    let mut server = start(&["--auth", "jwt", "--jwt-secret-file", weak.path()]);
+    line_with(&mut server, "all users of this machine can read or write it");
+    let args = ["--listen", "0.0.0.0:0", "--auth", "jwt", "--jwt-secret-file", weak.path()];
+    line_with(&mut Child::spawn(crate::harness::server().args(args)), "tokens come in the clear on ws://0.0.0.0:");
+}
+
+#[test]
+fn the_log_says_why_somebody_was_not_let_in() {
+    let tokens = Secret::new("why", "ann:hush-hush\n");
+    let mut server = start(&["--auth", "token", "--token-file", tokens.path()]);
+    let address = server.address();
+    assert_eq!(answer(&mut ask(address, "/", "")).0, 401);
+    let line = line_with(&mut server, "refused ");
+    assert!(
+        line.contains("reason=unauthorized status=401 detail=\"a valid token is required: there is none\""),
+        "{line}"
+    );
+    assert_eq!(answer(&mut ask(address, "/", "Authorization: Basic aHVzaC1odXNo\r\n")).0, 401);
+    let line = line_with(&mut server, "refused ");
+    assert!(line.contains("Bearer") && !line.contains("aHVzaC"), "{line}");
+    let mut page = ask(address, "/", &format!("Authorization: Bearer hush-hush2\r\n{PAGE}"));
+    assert_eq!(answer(&mut page).0, 101);
+    let line = line_with(&mut server, "turned out ");
+    assert!(line.contains("nobody has it") && !line.contains("hush"), "{line}");
+}
+
+#[test]
+fn whoever_is_not_known_yet_may_say_no_more_than_a_hello() {
+    let tokens = Secret::new("short", "ann:a-1\n");
+    let mut server = start(&["--auth", "token", "--token-file", tokens.path()]);
+    let address = server.address();
+    let announced = "Sec-WebSocket-Protocol: frameloop.v1\r\n";
+    let long = format!(r#"{{"type":"chat","msg":"{}"}}"#, "x".repeat(70_000));
+    let mut unknown = ask(address, "/", announced);
+    assert_eq!(answer(&mut unknown).0, 101);
+    unknown.send_text(&long);
+    assert_eq!(unknown.read_frame().close_code(), Some(1009));
+    let mut known = ask(address, "/", announced);
+    assert_eq!(answer(&mut known).0, 101);
+    known.send_text(r#"{"type":"hello","v":1,"token":"a-1"}"#);
+    assert!(known.read_text().contains(r#""type":"welcome""#));
+    known.send_text(&long);
+    known.send_text(r#"{"type":"ping"}"#);
+    assert!(known.read_text().contains(r#""type":"pong""#), "now it may");
+}
+
+#[test]
+fn without_files_to_read_again_sighup_is_a_stop() {
+    let mut server = start(&[]);
+    let address = server.address();
+    let mut raw = Raw::open(address);
+    server.signal("HUP");
+    assert_eq!(raw.read_frame().close_code(), Some(1001));
+    raw.send_close(1001);
+    drop(raw);
+    assert!(server.wait().success());
+}
+
+#[test]
 fn sighup_reads_the_list_again_and_a_broken_one_changes_nothing() {
     let tokens = Secret::new("reload", "ann:a-1\nbob:b-1\n");
     let mut server = start(&["--auth", "token", "--token-file", tokens.path()]);

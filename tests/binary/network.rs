@@ -46,7 +46,7 @@ fn a_refused_page_is_named_in_the_log_with_the_flag_that_would_let_it_in() {
     raw.send(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n");
     assert_eq!(server_response(&raw.read_to_end().unwrap()).0, 403);
     let line = line(&mut server);
-    let advice = "host=\"evil.example\" detail=\"this server is not asked by this Host; to let it in, start it with --origin http://evil.example\"";
+    let advice = "host=\"evil.example\" detail=\"this server does not go by this Host; to let it in, start it with --origin http://evil.example\"";
     assert!(line.contains("reason=host_not_allowed") && line.contains(advice), "{line}");
 }
 

@@ -308,8 +308,10 @@ fn number_of_handshake_error(error: &HandshakeError) -> usize {
         HandshakeError::NotFound
         | HandshakeError::Origin
         | HandshakeError::ForeignHost
-        | HandshakeError::Unauthorized
+        | HandshakeError::Unauthorized(_)
         | HandshakeError::ConnectionLimit
+        | HandshakeError::UserLimit
+        | HandshakeError::AcceptRate
         | HandshakeError::Timeout
         | HandshakeError::Overloaded => {
             panic!("no bytes of a client's make {error:?}")

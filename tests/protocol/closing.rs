@@ -1,6 +1,7 @@
 //! §5.5.1, §7: every frame in every state, and the end of the transport. Rule by rule the closing handshake is in
 //! `tests/rfc6455`.
 
+use frameloop::protocol::limits::RESTRICTED_MESSAGE_BYTES_MAX;
 use frameloop::protocol::{CloseCode, End, Limits, Message, ProtocolError, SharedFrame, State};
 
 use crate::wire::{
@@ -234,4 +235,25 @@ fn a_rule_that_is_broken_after_our_close_drops_neither_our_close_frame_nor_what_
     assert_eq!(link.connection.state(), State::Closed);
     let shutdown = ServerFrame::new(CLOSE, &close_payload(1001, "shutdown"));
     assert_eq!(link.take_frames(), [ServerFrame::new(TEXT, b"last words"), shutdown]);
+}
+
+#[test]
+fn a_peer_that_is_not_known_yet_may_send_only_short_messages() {
+    let limits = |message_bytes_max| Limits { message_bytes_max, ..Limits::default() };
+    let most = RESTRICTED_MESSAGE_BYTES_MAX;
+    for (message_bytes_max, most) in [(1 << 20, most), (1000, 1000)] {
+        let mut link = Link::open(limits(message_bytes_max));
+        link.connection.restrict(true);
+        link.receive(&client_frame(FIN | BINARY, &vec![1; most]));
+        assert_eq!(link.connection.state(), State::Open, "so much it may say");
+        link.receive(&client_frame(BINARY, &vec![1; most]));
+        link.receive(&client_frame(FIN | CONTINUATION, b"x"));
+        let error = ProtocolError::MessageTooBig { announced: most as u64 + 1, limit: most as u64 };
+        assert_eq!(link.connection.end(), Some(&End::Failed(error)), "all fragments count");
+    }
+    let mut link = Link::open(limits(1 << 20));
+    link.connection.restrict(true);
+    link.connection.restrict(false);
+    link.receive(&client_frame(FIN | BINARY, &vec![1; most + 1]));
+    assert_eq!(link.connection.state(), State::Open, "now it is known");
 }

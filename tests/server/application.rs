@@ -65,10 +65,10 @@ struct Choosy;
 impl App for Choosy {
     fn on_request(&mut self, request: &Request, _out: &impl Outbox) -> Result<(), HandshakeError> {
         match request.target() {
-            "/401" => Err(HandshakeError::Unauthorized),
+            "/401" => Err(HandshakeError::Unauthorized("nobody is known here")),
             "/403" => Err(HandshakeError::Origin),
             "/404" => Err(HandshakeError::NotFound),
-            "/429" => Err(HandshakeError::ConnectionLimit),
+            "/429" => Err(HandshakeError::UserLimit),
             "/503" => Err(HandshakeError::Overloaded),
             _ => Ok(()),
         }
@@ -98,7 +98,7 @@ fn an_application_refuses_a_request_with_a_status_of_its_choice_and_hears_no_mor
         ("/401", 401, "unauthorized", "WWW-Authenticate: Bearer\r\n"),
         ("/403", 403, "origin_not_allowed", ""),
         ("/404", 404, "not_found", ""),
-        ("/429", 429, "connection_limit", "Retry-After: 10\r\n"),
+        ("/429", 429, "user_limit", "Retry-After: 10\r\n"),
         ("/503", 503, "overloaded", "Retry-After: 1\r\n"),
     ] {
         let head = expect_refusal(&mut ask(path), status, word);

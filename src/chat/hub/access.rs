@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::rate::Bucket;
 use super::requests::No;
@@ -25,6 +25,8 @@ pub(super) struct Access {
     pub(super) known: ConnTable<Box<Known>>,
     /// Connections by user.
     users: HashMap<Rc<str>, usize>,
+    /// Until when what users said on connections that are gone counts against their rate.
+    said: HashMap<Rc<str>, Instant>,
     /// What was found out of a request, until its connection is open.
     admission: Admission,
 }
@@ -45,7 +47,8 @@ enum Admission {
 #[derive(Debug)]
 struct Proven {
     grant: Grant,
-    token: Secret,
+    /// The token, if it is one of a list.
+    token: Option<Secret>,
 }
 
 /// A token, kept for when the list of tokens changes.
@@ -64,6 +67,8 @@ pub(super) struct Refused {
     message: String,
     close: CloseCode,
     reason: &'static str,
+    /// What a client is told before its connection is open.
+    rejection: HandshakeError,
 }
 
 impl Refused {
@@ -73,6 +78,7 @@ impl Refused {
             message: "this user has as many connections as it may".to_owned(),
             close: CloseCode::CONNECTION_LIMIT,
             reason: "connection_limit",
+            rejection: HandshakeError::UserLimit,
         }
     }
 }
@@ -85,7 +91,12 @@ impl From<AuthError> for Refused {
             }
             AuthError::Expired => (ErrorCode::TokenExpired, CloseCode::TOKEN_EXPIRED, "token_expired"),
         };
-        Refused { code, message: error.to_string(), close, reason }
+        let why = match error {
+            AuthError::Missing => "there is none",
+            AuthError::Invalid(why) => why,
+            AuthError::Expired => "it has expired",
+        };
+        Refused { code, message: error.to_string(), close, reason, rejection: HandshakeError::Unauthorized(why) }
     }
 }
 
@@ -126,7 +137,29 @@ impl Access {
 
     fn verify(&self, token: &str, out: &impl Outbox) -> Result<Proven, AuthError> {
         let grant = self.authenticator.verify(token, out.unix_ms())?;
-        Ok(Proven { grant, token: Secret(token.into()) })
+        let is_list = matches!(self.authenticator, Authenticator::Tokens(_));
+        Ok(Proven { grant, token: is_list.then(|| Secret(token.into())) })
+    }
+
+    /// Whether a client has shown who it is, or need not.
+    pub(super) fn is_known(&self, id: ConnId) -> bool {
+        self.authenticator.is_none() || self.grant(id).is_some()
+    }
+
+    /// What was said on another connection counts on this one.
+    pub(super) fn go_on(&mut self, id: ConnId, said_until: Instant) {
+        if let Some(known) = self.known.get_mut(id) {
+            known.bucket.go_on(said_until);
+        }
+    }
+
+    /// What a user said on a connection that is gone counts on its next ones.
+    fn note_said(&mut self, user: &Rc<str>, until: Instant, now: Instant) {
+        if self.said.len() >= SAID_MIN && self.said.len() == self.said.capacity() {
+            self.said.retain(|_, until| *until > now);
+        }
+        let said = self.said.entry(user.clone()).or_insert(until);
+        *said = until.max(*said);
     }
 
     fn connections(&self, user: &str) -> usize {
@@ -141,19 +174,23 @@ impl Access {
         *self.users.entry(proven.grant.user.clone()).or_default() += 1;
     }
 
-    /// A client is gone. Returns what is still on the agenda for it.
-    fn forget(&mut self, id: ConnId) -> Option<Ticket> {
+    /// A client is gone. Returns what was known of it.
+    fn forget(&mut self, id: ConnId, now: Instant) -> Option<Box<Known>> {
         let known = self.known.remove(id)?;
-        if let Some(Proven { grant, .. }) = known.proven.filter(|_| known.is_counted)
-            && let Some(count) = self.users.get_mut(&grant.user)
+        let Some(user) = known.proven.as_ref().map(|proven| proven.grant.user.clone()) else { return Some(known) };
+        if known.is_counted
+            && let Some(count) = self.users.get_mut(&user)
         {
             *count -= 1;
             if *count == 0 {
-                self.users.remove(&grant.user);
+                self.users.remove(&user);
                 shrink_map(&mut self.users);
             }
         }
-        known.expiry
+        if let Some(until) = known.bucket.until().filter(|until| *until > now) {
+            self.note_said(&user, until, now);
+        }
+        Some(known)
     }
 }
 
@@ -161,7 +198,7 @@ impl Hub {
     /// Whether nothing is known of anybody.
     #[cfg(test)]
     pub(super) fn access_is_empty(&self) -> bool {
-        self.access.known.is_empty() && self.access.users.is_empty()
+        self.access.known.is_empty() && self.access.users.is_empty() && self.absent.is_empty()
     }
 
     // ---- coming in
@@ -172,10 +209,7 @@ impl Hub {
         self.access.admission = match self.examine(request, out) {
             Ok(admission) => admission,
             Err(refused) if is_browser => Admission::Told(refused),
-            Err(refused) if refused.close == CloseCode::CONNECTION_LIMIT => {
-                return Err(HandshakeError::ConnectionLimit);
-            }
-            Err(_) => return Err(HandshakeError::Unauthorized),
+            Err(refused) => return Err(refused.rejection),
         };
         Ok(())
     }
@@ -248,6 +282,7 @@ impl Hub {
                     message: "the token is another user's than the one of the request".to_owned(),
                     close: CloseCode::FORBIDDEN,
                     reason: "forbidden",
+                    rejection: HandshakeError::Unauthorized("it is another user's"),
                 });
             }
             self.prove(id, proven, out);
@@ -272,13 +307,18 @@ impl Hub {
         out: &mut impl Outbox,
     ) {
         let json = reply::Error { id: request_id, ..reply::Error::new(refused.code, &refused.message) }.to_json();
+        out.note(id, "turned out", &refused.message);
         self.post.send(id, &json, out);
         self.depart(id, false, out);
         out.close(id, refused.close, refused.reason);
     }
 
     /// Takes what a client has shown in place of what it showed before.
-    fn prove(&mut self, id: ConnId, proven: Proven, out: &impl Outbox) {
+    fn prove(&mut self, id: ConnId, proven: Proven, out: &mut impl Outbox) {
+        out.restrict(id, false);
+        if let Some(&said_until) = self.access.said.get(&proven.grant.user) {
+            self.access.go_on(id, said_until);
+        }
         let Some(known) = self.access.known.get_mut(id) else { return };
         if let Some(expiry) = known.expiry.take() {
             self.agenda.cancel(expiry);
@@ -290,11 +330,13 @@ impl Hub {
         known.proven = Some(proven);
     }
 
-    /// A connection is over.
-    pub(super) fn forget_access(&mut self, id: ConnId) {
-        if let Some(expiry) = self.access.forget(id) {
+    /// A connection is over. Returns until when what was said on it counts against its rate.
+    pub(super) fn forget_access(&mut self, id: ConnId, out: &impl Outbox) -> Option<Instant> {
+        let known = self.access.forget(id, out.now())?;
+        if let Some(expiry) = known.expiry {
             self.agenda.cancel(expiry);
         }
+        known.bucket.until()
     }
 
     // ---- as time goes by
@@ -339,7 +381,8 @@ impl Hub {
             session.rooms.keys().filter(|room| !self.access.may_read(id, room)).cloned().collect();
         for room in forbidden {
             self.part(id, session_id, &room, out);
-            self.refuse(id, None, Some(&room), &No::forbidden(), out);
+            let no = No::new(ErrorCode::Forbidden, "this user may no longer be in this room");
+            self.refuse(id, None, Some(&room), &no, out);
         }
     }
 
@@ -354,8 +397,9 @@ impl Hub {
         let mut known: Vec<ConnId> = self.access.known.ids().collect();
         known.sort_unstable();
         for id in known {
-            let Some(token) = self.access.known.get(id).and_then(|known| known.proven.as_ref()) else { continue };
-            let token = token.token.0.clone();
+            let proven = self.access.known.get(id).and_then(|known| known.proven.as_ref());
+            let Some(Secret(token)) = proven.and_then(|proven| proven.token.as_ref()) else { continue };
+            let token = token.clone();
             match self.access.verify(&token, out) {
                 Ok(proven) if self.access.user(id) == Some(&proven.grant.user) => {
                     self.prove(id, proven, out);
@@ -386,6 +430,9 @@ impl Hub {
         }
     }
 }
+
+/// Below so many entries nothing is taken out of the table of what users said.
+const SAID_MIN: usize = 1024;
 
 /// The longest wait for a token to expire; then one looks again, for the clock of the day may have been set.
 const EXPIRY_WAIT_MAX: Duration = Duration::from_secs(60 * 60);

@@ -57,6 +57,9 @@ impl Hub {
         }
         let resumed = hello.resume.as_ref().and_then(|resume| self.resume(id, resume, hello.info, out));
         let is_resumed = resumed.is_some();
+        if let Some(said_until) = resumed.and_then(|session| self.sessions.get(&session)?.said_until) {
+            self.access.go_on(id, said_until);
+        }
         let Some(session) = resumed.or_else(|| self.begin_session(id, &hello, out)) else { return };
         self.leave_plain(id, out);
         self.count_connection(id);
@@ -106,7 +109,8 @@ impl Hub {
             session.profile = Rc::new(Profile { session: session_id, user, info: info.map(Into::into) });
         }
         let (twin, absence) = (session.connection.replace(id), session.absence.take());
-        self.end_absence(absence, held_bytes);
+        let profile = session.profile.clone();
+        self.end_absence(absence, &profile, held_bytes);
         if let Some(twin) = twin {
             self.dismiss(twin, CloseCode::REPLACED, "replaced", None, out);
         }

@@ -19,6 +19,9 @@ pub struct Options {
     pub waiting_max: usize,
     /// Bytes of what they say of themselves, and of the ids of their chats (default 128 MiB). The same.
     pub waiting_bytes_max: usize,
+    /// Clients of whom is not known yet who they are, and who may say so in `hello` (default 1,000). With one more, the one that
+    /// has waited longest is closed with 4102.
+    pub unknown_max: usize,
     /// Bytes of a room's state as JSON (default 1 MiB): `state_too_large`.
     pub state_bytes: usize,
     /// Chats in a room's log (default 1,000). The oldest go first.
@@ -57,6 +60,7 @@ impl Default for Options {
             rooms_max: 100_000,
             waiting_max: 100_000,
             waiting_bytes_max: 128 * 1024 * 1024,
+            unknown_max: 1000,
             state_bytes: 1024 * 1024,
             history: 1000,
             history_bytes: 4 * 1024 * 1024,
@@ -113,6 +117,9 @@ pub const PRESENCE_MAX: usize = 500;
 
 /// Clients come back after a restart spread over so long.
 pub const RESTART_SPREAD: Duration = Duration::from_secs(10);
+
+/// Sessions of one user that wait for their client. With one more, the one that has waited longest ends.
+pub const ABSENT_PER_USER_MAX: usize = 100;
 
 /// Things of the agenda that one turn does.
 pub const DUE_PER_TURN: usize = 256;

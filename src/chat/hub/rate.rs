@@ -15,6 +15,7 @@ use crate::server::{ConnId, Outbox};
 pub(super) struct Bucket {
     /// When it will be empty.
     empty_at: Instant,
+    is_used: bool,
 }
 
 /// What becomes of a message.
@@ -29,7 +30,17 @@ enum Share {
 
 impl Bucket {
     pub(super) fn empty(now: Instant) -> Bucket {
-        Bucket { empty_at: now }
+        Bucket { empty_at: now, is_used: false }
+    }
+
+    /// When it will be empty, if anything was ever poured in.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.is_used.then_some(self.empty_at)
+    }
+
+    /// Goes on where another one was.
+    pub(super) fn go_on(&mut self, empty_at: Instant) {
+        self.empty_at = self.empty_at.max(empty_at);
     }
 
     /// Messages that are refused count as well: whoever does not wait fills the bucket on.
@@ -39,7 +50,7 @@ impl Bucket {
         if filled > 2 * BURST {
             return Share::Overflow;
         }
-        self.empty_at = now + filled;
+        (self.empty_at, self.is_used) = (now + filled, true);
         if filled <= BURST { Share::Fits } else { Share::Wait(filled + drop - BURST) }
     }
 }

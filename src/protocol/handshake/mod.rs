@@ -146,9 +146,9 @@ pub fn encode_rejection(error: &HandshakeError) -> Vec<u8> {
         HandshakeError::MethodNotGet => "Allow: GET\r\n",
         // §4.4: a server that does not speak the client's version says which it speaks.
         HandshakeError::Version | HandshakeError::NotAnUpgrade => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-        HandshakeError::Unauthorized => "WWW-Authenticate: Bearer\r\n", // RFC 6750 §3
-        HandshakeError::Overloaded => "Retry-After: 1\r\n",
-        HandshakeError::ConnectionLimit => "Retry-After: 10\r\n",
+        HandshakeError::Unauthorized(_) => "WWW-Authenticate: Bearer\r\n", // RFC 6750 §3
+        HandshakeError::Overloaded | HandshakeError::AcceptRate => "Retry-After: 1\r\n",
+        HandshakeError::ConnectionLimit | HandshakeError::UserLimit => "Retry-After: 10\r\n",
         _ => "",
     };
     let connection = if status == 426 { "Upgrade, close" } else { "close" };

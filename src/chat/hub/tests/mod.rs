@@ -188,6 +188,7 @@ impl Bench {
         sessions.is_empty()
             && rooms.is_empty()
             && agenda.next().is_none()
+            && self.hub.unknown.next().is_none()
             && lobby.is_empty()
             && !has_clients
             && waiting.is_empty()

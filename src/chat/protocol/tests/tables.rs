@@ -10,6 +10,7 @@ use crate::chat::hub::options::{self, Options};
 use crate::chat::session::ACCEPTED_MAX;
 use crate::chat::wire::request::INFO_BYTES_MAX;
 use crate::chat::wire::{ErrorCode, JSON_DEPTH_MAX};
+use crate::protocol::limits::RESTRICTED_MESSAGE_BYTES_MAX;
 use crate::protocol::{CloseCode, End, Limits};
 
 const READ: &str = include_str!("../../wire/request/read.rs");
@@ -112,6 +113,7 @@ fn each_flag_is_in_the_table_with_its_default() {
         rooms_max,
         waiting_max: _, // these have no flag
         waiting_bytes_max: _,
+        unknown_max: _,
         answer_bytes: _,
         state_bytes,
         history,
@@ -176,8 +178,11 @@ fn each_bound_is_in_the_table_with_its_value() {
         ("sessions in a room that are told one by one", count(options::PRESENCE_MAX)),
         ("ids of chats that a session remembers", count(ACCEPTED_MAX)),
         ("sessions without a connection", count(Options::default().waiting_max)),
+        ("sessions without a connection of one user", count(options::ABSENT_PER_USER_MAX)),
+        ("clients that have not shown who they are, where they have to", count(Options::default().unknown_max)),
+        ("bytes of a message of theirs", bytes(RESTRICTED_MESSAGE_BYTES_MAX)),
         (
-            "bytes of what they say of themselves and of the ids of their chats",
+            "bytes of what sessions without a connection say of themselves, and of the ids of their chats",
             bytes(Options::default().waiting_bytes_max),
         ),
         ("time over which a restart spreads the clients", seconds(options::RESTART_SPREAD)),
