@@ -20,7 +20,7 @@
 //! |---|---|
 //! | `Authorization: Bearer TOKEN` | two such header fields, another scheme |
 //! | the subprotocol `bearer.TOKEN` | two of them |
-//! | the cookie that [`Sources::cookie`] names | two with that name; a request without `Origin` |
+//! | the cookie that [`Sources::cookie`] names | two with that name; a request without `Origin`, or with `null` |
 //! | `?token=TOKEN`, with [`Sources::query`] | two of them, a broken escape |
 //!
 //! Wherever it stands, a token is 1 to [`TOKEN_BYTES_MAX`] visible characters of ASCII. In `hello` and `auth`, the messages, it

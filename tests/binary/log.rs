@@ -276,7 +276,7 @@ fn a_token_in_a_request_target_is_not_in_the_log() {
     let entries = [next(&mut server), next(&mut server), next(&mut server)];
     for what in ["opened", "answered"] {
         let entry = entries.iter().find(|entry| entry.what == what).unwrap();
-        assert_eq!(entry.text("target"), "\"/?a=1&token=***&%74oken=***\"", "{entry:?}");
+        assert_eq!(entry.text("target"), "\"/?***\"", "{entry:?}");
     }
 }
 

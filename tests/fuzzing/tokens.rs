@@ -66,10 +66,14 @@ fn requests() -> Seeds {
         ("request_with_subprotocols", b"\x03\x02/chat\nSec-WebSocket-Protocol: frameloop.v1, bearer.t"),
         ("request_with_a_cookie", b"\x03\x04/?token=q\nOrigin: https://e\nCookie: a=b; sid=\"t\""),
         ("request_with_a_cookie_alone", b"\x03\x08/\nCookie: sid=t"),
+        ("request_with_a_cookie_of_null", b"\x03\x08/\nOrigin: null\nCookie: sid=t"),
+        ("request_with_a_cookie_of_no_page", b"\x03\x08/\nOrigin:\nCookie: sid=t"),
         ("request_with_a_cookie_twice", b"\x03\x10/\nOrigin: https://e\nCookie: sid=t; sid=u"),
         ("request_with_a_query", b"\x03\x1f/chat?a=1&token=%74%2b&b"),
         ("request_with_a_query_twice", b"\x03\x15/?%74oken=t&token=u"),
         ("request_with_a_broken_escape", b"\x03\x0a/?token=%7"),
+        ("request_with_escaped_escapes", b"\x03\x1f/%253Fa?a=1;tok%252565n%%33%44x"),
+        ("request_with_a_token_in_the_path", b"\x03\x02/room%3Ftoken%3Dx?token=t"),
         ("request_with_another_case", b"\x03\x00ws://h/?Token=t&?token=t&token"),
     ])
 }

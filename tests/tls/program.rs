@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
@@ -135,7 +136,45 @@ fn files_that_cannot_be_used_are_one_line_that_names_the_file_and_exit_code_1() 
     fail(&[&certificate], "it is cut off, or no PEM");
     fs::remove_file(&certificate).unwrap();
     fs::create_dir(&certificate).unwrap();
-    fail(&[&certificate], "directory");
+    fail(&[&certificate], "it is no regular file");
+    fs::remove_dir(&certificate).unwrap();
+    folder.write("cert.pem", &too_long());
+    fail(&[&certificate], "it is longer than 1 MiB");
+    folder.put(FIRST);
+    fs::remove_file(&key).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &key).unwrap();
+    fail(&[&key], "it is no regular file");
+}
+
+/// A good certificate, and a comment behind it that makes it a byte too long.
+fn too_long() -> Vec<u8> {
+    let mut content = fs::read(FIRST.files().certificate).unwrap();
+    content.resize(1024 * 1024 + 1, b'#');
+    content
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_stops_nobody_and_what_is_just_short_enough_is_taken() {
+    let folder = Folder::new(FIRST);
+    folder.write("cert.pem", &too_long()[..1024 * 1024]);
+    let mut child = folder.start(&["echo", "--listen", "127.0.0.1:0"]);
+    let address = address(&mut child, "wss");
+    let mut stays = open(address);
+    for name in ["cert.pem", "key.pem"] {
+        folder.put(SECOND);
+        fs::remove_file(folder.path(name)).unwrap();
+        // Nobody will ever write to it.
+        assert!(Command::new("mkfifo").arg(folder.path(name)).status().unwrap().success());
+        child.signal("HUP");
+        let line = log_line(&mut child, "keeping the certificate of before");
+        assert!(line.starts_with("WARN") && line.contains(&format!("{name}: it is no regular file")), "{line}");
+        stays.exchange("still there");
+        let client = open(address);
+        assert!(certificate_of(&client, FIRST));
+        client.leave();
+    }
+    stays.leave();
+    child.stop();
 }
 
 #[test]

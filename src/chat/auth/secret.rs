@@ -4,14 +4,27 @@ use std::hint::black_box;
 
 /// Whether two secrets are the same. How long that takes depends on their lengths, and says nothing about where they differ.
 pub fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
+    #[cfg(test)]
+    tests::COMPARISONS.set(tests::comparisons() + 1);
     let difference = a.iter().zip(b).fold(0, |difference, (a, b)| difference | (a ^ b));
     // All of the sum is wanted, not only whether it is zero: so no byte of it may be left out.
     (a.len() == b.len()) & (black_box(difference) == 0)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        pub(super) static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// How often this test has compared two secrets.
+    pub(in super::super) fn comparisons() -> usize {
+        COMPARISONS.get()
+    }
 
     #[test]
     fn a_secret_is_the_same_as_itself_alone() {

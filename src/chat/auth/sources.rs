@@ -20,7 +20,7 @@ impl Sources {
     /// [`Authenticator::verify`](super::Authenticator::verify) to say.
     ///
     /// # Errors
-    /// A source that says two things, or something else than a token; a cookie without `Origin`.
+    /// A source that says two things, or something else than a token; a cookie without an `Origin` that is one.
     pub fn token_of<'r>(&self, request: &'r Request) -> Result<Option<Cow<'r, str>>, AuthError> {
         if let Some(token) = bearer(&request.header("authorization"))? {
             return Ok(Some(Cow::Borrowed(token)));
@@ -32,10 +32,8 @@ impl Sources {
             && let Some(token) = cookie(&request.header("cookie"), name)?
         {
             // A browser adds its cookies to what any page asks for. `Origin` says which page it was, and is checked elsewhere.
-            return match request.header("origin").is_empty() {
-                true => Err(AuthError::Invalid("it is in a cookie, and the request has no Origin")),
-                false => Ok(Some(Cow::Borrowed(token))),
-            };
+            check_origin(&request.header("origin"))?;
+            return Ok(Some(Cow::Borrowed(token)));
         }
         if self.query { in_query(request.target()) } else { Ok(None) }
     }
@@ -64,6 +62,17 @@ fn subprotocol<'r>(names: &[&'r str]) -> Result<Option<&'r str>, AuthError> {
         return Err(AuthError::Invalid("the request offers several subprotocols with a token"));
     }
     check_token(token.as_bytes()).map(Some)
+}
+
+/// Any site can have a frame in a sandbox, or a file, whose `Origin` is `null`: it says as little as none.
+fn check_origin(origins: &[&[u8]]) -> Result<(), AuthError> {
+    if origins.is_empty() {
+        return Err(AuthError::Invalid("it is in a cookie, and the request has no Origin"));
+    }
+    match origins.iter().any(|origin| origin.is_empty() || origin.eq_ignore_ascii_case(b"null")) {
+        true => Err(AuthError::Invalid("it is in a cookie, and the Origin of the request is null or empty")),
+        false => Ok(()),
+    }
 }
 
 /// RFC 6265 §4.2.1: `name=value; name=value`, a value perhaps in quotes.
@@ -197,6 +206,18 @@ mod tests {
         assert_eq!(token("/", &["Cookie: sid=a"]), refused);
         assert_eq!(token("/?token=b", &["Cookie: sid=a"]), refused, "no other source makes up for it");
         assert_eq!(token("/", &["Cookie: other=a"]), Ok(None));
+    }
+
+    #[test]
+    fn a_cookie_of_a_page_without_an_origin_of_its_own_is_refused() {
+        let refused = Err(AuthError::Invalid("it is in a cookie, and the Origin of the request is null or empty"));
+        for origin in ["Origin: null", "ORIGIN:null", "Origin:  null ", "Origin: NULL", "Origin:", "Origin:  "] {
+            assert_eq!(token("/?token=b", &[origin, "Cookie: sid=a"]), refused, "{origin}");
+            assert_eq!(token("/", &[ORIGIN, "Cookie: sid=a", origin]), refused, "one of two: {origin}");
+            assert_eq!(token("/?token=b", &[origin]), found("b"), "{origin} is for the cookie alone");
+            assert_eq!(token("/", &[origin, "Cookie: sid=a", "Authorization: Bearer c"]), found("c"), "{origin}");
+        }
+        assert_eq!(token("/", &["Origin: https://null", "Cookie: sid=a"]), found("a"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The certificate and its key: read at the start, and again when they change.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -104,7 +104,18 @@ fn configure(files: &TlsFiles, tickets: &Arc<dyn ProducesTickets>) -> io::Result
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    fs::read(path).map_err(|error| wrong(path, &error))
+    let in_file = |error| wrong(path, &error);
+    // Before it is opened: a pipe that nobody writes to would stop the thread, and everybody, right there.
+    if !fs::metadata(path).map_err(in_file)?.is_file() {
+        return Err(wrong(path, &"it is no regular file"));
+    }
+    let mut content = Vec::new();
+    let file = File::open(path).map_err(in_file)?;
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut content).map_err(in_file)?;
+    if content.len() as u64 > FILE_BYTES_MAX {
+        return Err(wrong(path, &"it is longer than 1 MiB"));
+    }
+    Ok(content)
 }
 
 fn wrong_pem(path: &Path, error: &pem::Error) -> io::Error {
@@ -134,3 +145,6 @@ impl Stamps {
 
 /// How often the files are looked at, while connections come.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Bytes of a file. A longer one is refused: a chain of certificates has a few thousand.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
