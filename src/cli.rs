@@ -57,7 +57,7 @@ Who may connect:
   --origin PATTERN          a page of another site that may: https://app.example.com[:PORT],
                             https://*.example.com, null, or * for all; repeatable (same host only)
   --max-per-ip N            connections of one address, or one /64 of IPv6 (no limit)
-  --accept-rate N           new connections a second, twice as many at once (no limit)
+  --accept-rate N           new connections a second of one address, twice as many at once (off)
   --trusted-proxy CIDR      a proxy whose X-Forwarded-For and -Host are believed; repeatable
   --proxy-protocol          trusted proxies begin with a PROXY header; nobody else may connect
 

@@ -37,12 +37,15 @@ pub(crate) fn check(config: &Config) -> Result<(), String> {
 }
 
 /// One line that says what is open to everybody on which addresses: those that others than this machine can reach. `None` if
-/// nothing is.
+/// nothing is. All pages can reach any address of a server, since a browser on its machine may show them.
 pub(crate) fn openness(addresses: &[SocketAddr], open: &[&str]) -> Option<String> {
     let reachable = addresses.iter().filter(|address| !address.ip().to_canonical().is_loopback());
     let reachable: Vec<String> = reachable.map(SocketAddr::to_string).collect();
-    let is_open = !reachable.is_empty() && !open.is_empty();
-    is_open.then(|| format!("open to everybody on {}: {}", reachable.join(", "), open.join(", ")))
+    if reachable.is_empty() {
+        let is_any_page = open.contains(&ANY_PAGE);
+        return is_any_page.then(|| "open to every page that a browser on this machine shows: --origin '*'".to_owned());
+    }
+    (!open.is_empty()).then(|| format!("open to everybody on {}: {}", reachable.join(", "), open.join(", ")))
 }
 
 /// What [`openness`] says of `--auth none`.
@@ -96,7 +99,10 @@ mod tests {
         let expected = "open to everybody on 0.0.0.0:2, [2001:db8::1]:4: any page (--origin '*'), more";
         assert_eq!(line.as_deref(), Some(expected));
         assert_eq!(openness(&addresses, &[]), None);
-        assert_eq!(openness(&[addresses[0], addresses[2]], &[ANY_PAGE]), None, "only this machine");
+        let loopback = [addresses[0], addresses[2]];
+        assert_eq!(openness(&loopback, &[ANY_CLIENT]), None, "only this machine");
+        let line = openness(&loopback, &[ANY_CLIENT, ANY_PAGE]);
+        assert_eq!(line.as_deref(), Some("open to every page that a browser on this machine shows: --origin '*'"));
     }
 
     #[test]

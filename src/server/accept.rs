@@ -75,12 +75,13 @@ impl<A: App, N: Net> Server<A, N> {
                 self.refused += 1;
                 Client::Known
             }
-            None => self.admission.arrive(address.ip()),
+            None => self.admission.arrive(address.ip(), now),
         };
         let key = self.peers.next_key();
         let peer = self.peers.insert(transport, connection, address);
         (peer.is_refused, peer.client) = (refusal.is_some(), client);
-        peer.is_on_loopback = self.net.is_loopback(listener);
+        // An address of all interfaces is reached over loopback too, and then by the pages of a browser here.
+        peer.is_on_loopback = self.net.is_loopback(listener) || address.ip().to_canonical().is_loopback();
         log::debug!("accepted id={} addr={address}", peer.serial);
         self.peers.mark_dirty(key);
         self.arm(key);

@@ -3,14 +3,15 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::network::{Network, household};
 use super::peer::Client;
+use super::rates::Rates;
 use super::shrink::shrink_map;
 use super::{Config, forwarded};
 use crate::protocol::HandshakeError;
-use crate::protocol::handshake::origin::{Origins, Provenance};
+use crate::protocol::handshake::origin::{Channel, Origins, Provenance};
 
 /// What the configuration says of it, and who is in.
 #[derive(Debug)]
@@ -21,18 +22,18 @@ pub(super) struct Admission {
     per_address_max: Option<usize>,
     /// Connections by the [household] of their address, while there is a limit. No more entries than connections.
     per_address: HashMap<u128, usize>,
-    rate: Option<Bucket>,
+    rates: Option<Rates>,
 }
 
 impl Admission {
-    pub(super) fn new(config: &Config, now: Instant) -> Admission {
+    pub(super) fn new(config: &Config) -> Admission {
         Admission {
             origins: config.origins.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             has_proxy_protocol: config.proxy_protocol,
             per_address_max: config.connections_per_address_max,
             per_address: HashMap::new(),
-            rate: config.accept_rate.map(|per_second| Bucket::new(per_second, now)),
+            rates: config.accept_rate.map(Rates::new),
         }
     }
 
@@ -43,30 +44,32 @@ impl Admission {
         self.has_proxy_protocol && !self.is_trusted(peer)
     }
 
-    /// Whether one more connection may come in from here now. That of a trusted proxy is counted when it is known whose it is.
+    /// Whether one more connection may come in from here now. That of a trusted proxy is judged when it is known whose it is.
     pub(super) fn check_arrival(&mut self, peer: IpAddr, now: Instant) -> Result<(), HandshakeError> {
-        if !self.is_trusted(peer) {
-            self.check_address(peer)?;
-        }
-        let has_token = self.rate.as_mut().is_none_or(|rate| rate.has_token(now));
-        if has_token { Ok(()) } else { Err(HandshakeError::Overloaded) }
+        if self.is_trusted(peer) { Ok(()) } else { self.check_address(peer, now) }
     }
 
-    /// It came in. One that is counted for its address must [leave](Admission::leave) it.
-    pub(super) fn arrive(&mut self, peer: IpAddr) -> Client {
-        if let Some(rate) = &mut self.rate {
-            rate.take_token();
-        }
+    /// It came in. One that is [admitted](Client::is_admitted) must [leave](Admission::leave) its address.
+    pub(super) fn arrive(&mut self, peer: IpAddr, now: Instant) -> Client {
         match self.is_trusted(peer) {
             true if self.has_proxy_protocol => Client::Announced,
             true => Client::Known,
-            false => self.count(peer),
+            false => self.count(peer, now),
         }
     }
 
-    /// Counts a connection whose proxy says in its header for whom it speaks, unless that is a proxy again.
-    pub(super) fn introduce(&mut self, client: IpAddr) -> Result<Client, HandshakeError> {
-        if self.is_trusted(client) { Ok(Client::Known) } else { self.enter(client) }
+    /// Judges a connection whose proxy says in its header for whom it speaks, unless that is a proxy again, or for nobody.
+    pub(super) fn introduce(
+        &mut self,
+        proxy: IpAddr,
+        client: Option<IpAddr>,
+        now: Instant,
+    ) -> Result<Client, HandshakeError> {
+        match client {
+            Some(client) if self.is_trusted(client) => Ok(Client::Known),
+            Some(client) => self.enter(client, now),
+            None => self.enter(proxy, now).map(|_| Client::Unnamed),
+        }
     }
 
     // ---- at the request
@@ -76,9 +79,10 @@ impl Admission {
     pub(super) fn client(
         &self,
         asking: SocketAddr,
+        known: Client,
         request: &mut Provenance<'_>,
     ) -> Result<SocketAddr, HandshakeError> {
-        if !self.is_trusted(asking.ip()) {
+        if known == Client::Unnamed || !self.is_trusted(asking.ip()) {
             request.forwarded_hosts.clear();
             return Ok(asking);
         }
@@ -89,21 +93,21 @@ impl Admission {
     pub(super) fn check_site(
         &self,
         request: &Provenance<'_>,
-        is_loopback: bool,
+        channel: Channel,
         is_upgrade: bool,
     ) -> Result<(), HandshakeError> {
-        self.origins.check_host(request, is_loopback)?;
+        self.origins.check_host(request, channel.is_loopback)?;
         // A page of another site may ask for documents as it may for images: the browser judges who reads them.
-        if is_upgrade { self.origins.check_origin(request, is_loopback) } else { Ok(()) }
+        if is_upgrade { self.origins.check_origin(request, channel) } else { Ok(()) }
     }
 
-    /// Counts a connection that was not counted when it came, if there is a limit.
-    pub(super) fn enter(&mut self, client: IpAddr) -> Result<Client, HandshakeError> {
-        self.check_address(client)?;
-        Ok(self.count(client))
+    /// Judges and counts a connection that was not when it came.
+    pub(super) fn enter(&mut self, client: IpAddr, now: Instant) -> Result<Client, HandshakeError> {
+        self.check_address(client, now)?;
+        Ok(self.count(client, now))
     }
 
-    /// A connection that was counted for this address is gone.
+    /// A connection that was admitted for this address is gone.
     pub(super) fn leave(&mut self, client: IpAddr) {
         let household = household(client);
         if let Some(count) = self.per_address.get_mut(&household) {
@@ -119,58 +123,32 @@ impl Admission {
         self.trusted_proxies.iter().any(|network| network.contains(address))
     }
 
-    fn check_address(&self, address: IpAddr) -> Result<(), HandshakeError> {
-        let Some(most) = self.per_address_max else { return Ok(()) };
-        let count = self.per_address.get(&household(address)).copied().unwrap_or(0);
-        if count < most { Ok(()) } else { Err(HandshakeError::ConnectionLimit) }
-    }
-
-    fn count(&mut self, address: IpAddr) -> Client {
-        if self.per_address_max.is_none() {
-            return Client::Known;
+    fn check_address(&mut self, address: IpAddr, now: Instant) -> Result<(), HandshakeError> {
+        let household = household(address);
+        let count = self.per_address.get(&household).copied().unwrap_or(0);
+        if self.per_address_max.is_some_and(|most| count >= most) {
+            return Err(HandshakeError::ConnectionLimit);
         }
-        *self.per_address.entry(household(address)).or_default() += 1;
-        Client::Counted
+        let has_token = self.rates.as_mut().is_none_or(|rates| rates.has_token(household, now));
+        if has_token { Ok(()) } else { Err(HandshakeError::AcceptRate) }
+    }
+
+    fn count(&mut self, address: IpAddr, now: Instant) -> Client {
+        let household = household(address);
+        if let Some(rates) = &mut self.rates {
+            rates.take_token(household, now);
+        }
+        if self.per_address_max.is_some() {
+            *self.per_address.entry(household).or_default() += 1;
+        }
+        Client::Admitted
     }
 }
-
-/// A token bucket: so many a second, and twice as many at once.
-#[derive(Debug)]
-struct Bucket {
-    per_second: u32,
-    /// In billionths of a token.
-    level: u64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn new(per_second: u32, now: Instant) -> Bucket {
-        Bucket { per_second, level: Bucket::capacity(per_second), at: now }
-    }
-
-    /// At most 2^33 billion, which fits.
-    fn capacity(per_second: u32) -> u64 {
-        2 * u64::from(per_second) * TOKEN
-    }
-
-    fn has_token(&mut self, now: Instant) -> bool {
-        // What it takes to fill it is there after two seconds: more of them would be too many for the number.
-        let elapsed = now.saturating_duration_since(self.at).min(Duration::from_secs(2)).as_nanos() as u64;
-        self.at = self.at.max(now);
-        let filled = self.level.saturating_add(elapsed * u64::from(self.per_second));
-        self.level = filled.min(Bucket::capacity(self.per_second));
-        self.level >= TOKEN
-    }
-
-    fn take_token(&mut self) {
-        self.level = self.level.saturating_sub(TOKEN);
-    }
-}
-
-const TOKEN: u64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn address(text: &str) -> IpAddr {
@@ -178,7 +156,7 @@ mod tests {
     }
 
     fn admission(config: Config) -> Admission {
-        Admission::new(&config, Instant::now())
+        Admission::new(&config)
     }
 
     fn request<'h>(forwarded_for: &[&'h str], forwarded_hosts: &[&'h str]) -> Provenance<'h> {
@@ -210,7 +188,7 @@ mod tests {
             let result = admission.check_arrival(address(text), now);
             assert_eq!(result, if is_admitted { Ok(()) } else { Err(HandshakeError::ConnectionLimit) }, "{text}");
             if is_admitted {
-                assert_eq!(admission.arrive(address(text)), Client::Counted);
+                assert_eq!(admission.arrive(address(text), now), Client::Admitted);
                 inside.push(address(text));
             }
         }
@@ -223,9 +201,9 @@ mod tests {
 
     #[test]
     fn without_a_limit_nobody_is_counted() {
-        let mut admission = admission(Config::default());
-        assert_eq!(admission.arrive(address("192.0.2.1")), Client::Known);
-        assert_eq!(admission.enter(address("192.0.2.1")), Ok(Client::Known));
+        let (mut admission, now) = (admission(Config::default()), Instant::now());
+        assert_eq!(admission.arrive(address("192.0.2.1"), now), Client::Admitted);
+        assert_eq!(admission.enter(address("192.0.2.1"), now), Ok(Client::Admitted));
         assert!(admission.per_address.is_empty());
     }
 
@@ -233,15 +211,15 @@ mod tests {
     fn who_comes_through_a_proxy_is_counted_as_the_client() {
         let proxies = vec!["10.0.0.0/8".parse().unwrap()];
         let config = Config { connections_per_address_max: Some(1), trusted_proxies: proxies, ..Config::default() };
-        let mut admission = admission(config);
+        let (mut admission, now) = (admission(config), Instant::now());
         for _ in 0..3 {
-            assert_eq!(admission.check_arrival(address("10.0.0.1"), Instant::now()), Ok(()));
-            assert_eq!(admission.arrive(address("10.0.0.1")), Client::Known, "it is not known yet whose it is");
+            assert_eq!(admission.check_arrival(address("10.0.0.1"), now), Ok(()));
+            assert_eq!(admission.arrive(address("10.0.0.1"), now), Client::Known, "it is not known yet whose it is");
         }
-        assert_eq!(admission.enter(address("192.0.2.1")), Ok(Client::Counted));
-        assert_eq!(admission.enter(address("192.0.2.1")), Err(HandshakeError::ConnectionLimit));
+        assert_eq!(admission.enter(address("192.0.2.1"), now), Ok(Client::Admitted));
+        assert_eq!(admission.enter(address("192.0.2.1"), now), Err(HandshakeError::ConnectionLimit));
         assert_eq!(
-            admission.check_arrival(address("192.0.2.1"), Instant::now()),
+            admission.check_arrival(address("192.0.2.1"), now),
             Err(HandshakeError::ConnectionLimit),
             "whichever way it comes"
         );
@@ -260,7 +238,8 @@ mod tests {
         ] {
             let mut request = request(&[forwarded_for], &["a"]);
             let parse = |text: &str| text.parse().unwrap();
-            assert_eq!(admission.client(parse(asking), &mut request), Ok(parse(expected)), "{asking} {forwarded_for}");
+            let client = admission.client(parse(asking), Client::Known, &mut request);
+            assert_eq!(client, Ok(parse(expected)), "{asking} {forwarded_for}");
             assert_eq!(!request.forwarded_hosts.is_empty(), keeps_host, "{asking} {forwarded_for}");
         }
     }
@@ -274,40 +253,71 @@ mod tests {
         assert!(admission(config.clone()).is_stranger(address("192.0.2.1")));
         assert!(!admission(config.clone()).is_stranger(address("10.1.2.3")));
         config.connections_per_address_max = Some(1);
+        let (mut admission, now, proxy) = (admission(config), Instant::now(), address("10.1.2.3"));
+        assert_eq!(admission.arrive(proxy, now), Client::Announced);
+        assert_eq!(admission.introduce(proxy, Some(address("10.9.9.9")), now), Ok(Client::Known), "a proxy again");
+        let client = Some(address("192.0.2.1"));
+        assert_eq!(admission.introduce(proxy, client, now), Ok(Client::Admitted));
+        assert_eq!(admission.introduce(proxy, client, now), Err(HandshakeError::ConnectionLimit));
+    }
+
+    #[test]
+    fn the_rate_is_of_each_address_and_of_each_64_of_ipv6() {
+        let mut admission = admission(Config { accept_rate: Some(1), ..Config::default() });
+        let now = Instant::now();
+        for (text, is_admitted) in [
+            ("192.0.2.1", true),
+            ("192.0.2.1", true),
+            ("192.0.2.1", false),
+            ("::ffff:192.0.2.1", false),
+            ("192.0.2.2", true),
+            ("2001:db8::1", true),
+            ("2001:db8::2", true),
+            ("2001:db8::3", false),
+            ("2001:db8:0:1::3", true),
+        ] {
+            let result = admission.check_arrival(address(text), now);
+            assert_eq!(result, if is_admitted { Ok(()) } else { Err(HandshakeError::AcceptRate) }, "{text}");
+            if is_admitted {
+                assert_eq!(admission.arrive(address(text), now), Client::Admitted);
+            }
+        }
+    }
+
+    #[test]
+    fn the_rate_of_who_comes_through_a_proxy_is_the_clients() {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let mut admission = admission(Config { accept_rate: Some(1), trusted_proxies, ..Config::default() });
+        let (now, ann) = (Instant::now(), address("192.0.2.1"));
+        for _ in 0..10 {
+            assert_eq!(admission.check_arrival(address("10.0.0.1"), now), Ok(()));
+            assert_eq!(admission.arrive(address("10.0.0.1"), now), Client::Known);
+        }
+        assert_eq!(admission.enter(ann, now), Ok(Client::Admitted));
+        assert_eq!(admission.introduce(address("10.0.0.1"), Some(ann), now), Ok(Client::Admitted));
+        assert_eq!(admission.enter(ann, now), Err(HandshakeError::AcceptRate));
+        assert_eq!(admission.introduce(address("10.0.0.1"), Some(ann), now), Err(HandshakeError::AcceptRate));
+        assert_eq!(admission.check_arrival(ann, now), Err(HandshakeError::AcceptRate), "whichever way it comes");
+        assert_eq!(admission.enter(address("192.0.2.2"), now), Ok(Client::Admitted));
+        assert_eq!(admission.enter(ann, now + Duration::from_secs(1)), Ok(Client::Admitted));
+    }
+
+    #[test]
+    fn behind_a_header_without_a_client_is_the_proxy_and_nobody_else_is_believed() {
+        let trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        let config =
+            Config { trusted_proxies, proxy_protocol: true, connections_per_address_max: Some(1), ..Config::default() };
         let mut admission = admission(config);
-        assert_eq!(admission.arrive(address("10.1.2.3")), Client::Announced);
-        assert_eq!(admission.introduce(address("10.9.9.9")), Ok(Client::Known), "a proxy again");
-        assert_eq!(admission.introduce(address("192.0.2.1")), Ok(Client::Counted));
-        assert_eq!(admission.introduce(address("192.0.2.1")), Err(HandshakeError::ConnectionLimit));
-    }
-
-    #[test]
-    fn the_rate_is_of_all_addresses_with_twice_as_many_at_once() {
-        let start = Instant::now();
-        let mut admission = Admission::new(&Config { accept_rate: Some(3), ..Config::default() }, start);
-        let mut arrivals_at = |millis: u64| {
-            let now = start + Duration::from_millis(millis);
-            let comes_in = |number: &u8| {
-                let peer = IpAddr::from([192, 0, 2, *number]);
-                let result = admission.check_arrival(peer, now);
-                result.is_ok().then(|| admission.arrive(peer)).is_some()
-            };
-            (0..100).take_while(comes_in).count()
-        };
-        assert_eq!(arrivals_at(0), 6);
-        assert_eq!(arrivals_at(333), 0);
-        assert_eq!(arrivals_at(334), 1);
-        assert_eq!(arrivals_at(1334), 3);
-        assert_eq!(arrivals_at(1000), 0, "a clock that goes back gives nothing");
-        assert_eq!(arrivals_at(1_000_000), 6, "what is not used is not saved up");
-    }
-
-    #[test]
-    fn the_highest_rate_does_not_overflow() {
-        let start = Instant::now();
-        let mut bucket = Bucket::new(u32::MAX, start);
-        bucket.take_token();
-        assert!(bucket.has_token(start + Duration::from_secs(1_000_000)));
-        assert_eq!(bucket.level, Bucket::capacity(u32::MAX));
+        let (now, proxy) = (Instant::now(), "10.0.0.1:1".parse::<SocketAddr>().unwrap());
+        assert_eq!(admission.introduce(proxy.ip(), None, now), Ok(Client::Unnamed));
+        assert_eq!(admission.introduce(proxy.ip(), None, now), Err(HandshakeError::ConnectionLimit));
+        for forwarded_for in ["192.0.2.1", "unknown"] {
+            let mut request = request(&[forwarded_for], &["a"]);
+            assert_eq!(admission.client(proxy, Client::Unnamed, &mut request), Ok(proxy));
+            assert!(request.forwarded_hosts.is_empty());
+        }
+        assert!(Client::Unnamed.is_admitted());
+        admission.leave(proxy.ip());
+        assert!(admission.per_address.is_empty());
     }
 }

@@ -25,18 +25,23 @@ pub struct Config {
     /// Connections of one address at a time (default: no bound but that on all of them). Those above get 429. Of IPv6, the
     /// addresses of a /64 count as one. Who comes through a [trusted proxy](Config::trusted_proxies) counts by its own address.
     pub connections_per_address_max: Option<usize>,
-    /// New connections a second, of all addresses together, and twice as many at once (default: no limit). Those above get 503.
+    /// New connections of one address a second, and twice as many at once (default: no limit). Those above get 503. Whose address
+    /// counts is as above; where more than 32,768 come within the two seconds that it takes to forget one, all are forgotten.
     pub accept_rate: Option<u32>,
     /// The pages that may open a connection beside those of the same host (default: no others). What is refused gets 403.
     ///
+    /// Over TLS those of the same host are pages of `https` only.
+    ///
     /// What listens on loopback takes pages of loopback too, and no request for a `Host` that is neither a name of loopback nor
-    /// the host of one of these origins: another name that leads there is somebody else's.
+    /// the host of one of these origins: another name that leads there is somebody else's. The same holds for what comes from
+    /// an address of loopback to any listener.
     pub origins: Origins,
     /// The peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed (default: none). The client is then the last
     /// address of all lines of the former that is not one of these; one that is malformed is refused with 400.
     pub trusted_proxies: Vec<Network>,
     /// Whether each connection begins with a header of the PROXY protocol (default: no). It is then taken from trusted proxies
-    /// only; the connections of others are dropped.
+    /// only; the connections of others are dropped. One whose header names no client counts for the proxy, and its
+    /// `X-Forwarded-For` and `X-Forwarded-Host` are not believed.
     pub proxy_protocol: bool,
     /// Subprotocols that are accepted, if a client offers one (default: none).
     pub subprotocols: Vec<String>,

@@ -17,7 +17,7 @@
 //! | [`app`] | what an application and the server know of each other |
 //! | [`net`] | what the loop needs of the world, as two traits |
 //! | [`tcp`] | that, on mio |
-//! | `admission` | who may come in: by address, rate, page and host |
+//! | `admission`, `rates` | who may come in: by address, rate, page and host |
 //! | [`network`], `forwarded`, [`proxy_header`] | ranges of addresses; whom proxies speak for |
 //! | [`transport`] | its connections: plain, or with TLS |
 //! | `tls` | TLS over any transport, and its certificate: with the feature `tls` |
@@ -44,6 +44,7 @@ pub mod network;
 mod peer;
 mod peers;
 pub mod proxy_header;
+mod rates;
 mod read;
 pub(crate) mod shrink;
 pub mod tcp;
@@ -63,7 +64,7 @@ pub use self::bell::{Reloader, Stopper};
 pub use self::config::{Config, TlsFiles};
 pub use self::conn_table::ConnTable;
 use self::net::{Net, Ready, Transport as _};
-use self::peer::{Client, Unread};
+use self::peer::Unread;
 use self::peers::Peers;
 use self::read::READ_BYTES_PER_TURN;
 use self::shrink::{new_list, shrink_list, shrink_queue};
@@ -130,7 +131,7 @@ impl<A: App, N: Net> Server<A, N> {
             commons,
             epoch,
             connections_max: config.connections_max,
-            admission: Admission::new(config, now),
+            admission: Admission::new(config),
             handshakes_max: accept::handshakes_max(config.connections_max),
             subprotocols: config.subprotocols.clone(),
             read_buffer: vec![0; READ_BYTES_PER_TURN].into(),
@@ -445,7 +446,7 @@ impl<A: App, N: Net> Server<A, N> {
     fn reap(&mut self, key: usize) {
         let peer = self.peers.remove(key);
         self.refused -= usize::from(peer.is_refused);
-        if peer.client == Client::Counted {
+        if peer.client.is_admitted() {
             self.admission.leave(peer.address().ip());
         }
         self.accept_again_at = None; // a descriptor is free

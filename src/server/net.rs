@@ -116,6 +116,11 @@ pub trait Transport {
         true
     }
 
+    /// Whether nobody on the way can read or change what it carries.
+    fn is_secure(&self) -> bool {
+        false
+    }
+
     /// What a transport knows to be behind the bytes of its last read.
     fn behind(&self) -> Behind {
         Behind::Nothing

@@ -39,7 +39,7 @@ pub(crate) struct Peer<T> {
     pub(crate) is_refused: bool,
     /// What is known of the client's address.
     pub(crate) client: Client,
-    /// It came to a listener that only this machine itself can reach.
+    /// It came from this machine, or to a listener that nobody else can reach.
     pub(crate) is_on_loopback: bool,
     /// The socket may have bytes for us.
     pub(crate) can_read: bool,
@@ -65,10 +65,20 @@ pub(crate) struct Peer<T> {
 pub(crate) enum Client {
     /// The header of a proxy says it, which comes before all else.
     Announced,
-    /// It is the peer's, or whom that speaks for.
+    /// It is the peer's, or that of whom its request names.
     Known,
-    /// And the connection is one of so many that it may have.
-    Counted,
+    /// It was admitted, and counts.
+    Admitted,
+    /// The same, but for the proxy itself, whose header names nobody. Behind it may be anybody: what the request says of
+    /// addresses and hosts is not the proxy's word.
+    Unnamed,
+}
+
+impl Client {
+    /// Whether the connection counts for its address.
+    pub(crate) fn is_admitted(self) -> bool {
+        matches!(self, Client::Admitted | Client::Unnamed)
+    }
 }
 
 /// What went over a connection.

@@ -9,7 +9,7 @@ use super::net::{Net, Transport as _};
 use super::peer::{Client, Unread};
 use super::shrink::shrink_map;
 use super::{Server, first_ping_wait, journal};
-use crate::protocol::handshake::origin::Provenance;
+use crate::protocol::handshake::origin::{Channel, Provenance};
 use crate::protocol::{DocumentRequest, Event, HandshakeError, Input, Request, State};
 
 impl<A: App, N: Net> Server<A, N> {
@@ -117,9 +117,9 @@ impl<A: App, N: Net> Server<A, N> {
             }
         };
         peer.client = Client::Known;
-        let Some(client) = header.source else { return }; // it speaks for itself
-        peer.set_address(client);
-        match self.admission.introduce(client.ip()) {
+        let proxy = peer.address();
+        peer.set_address(header.source.unwrap_or(proxy));
+        match self.admission.introduce(proxy.ip(), header.source.map(|client| client.ip()), now) {
             Ok(client) => peer.client = client,
             Err(error) if peer.connection.state() == State::Connecting => peer.connection.reject(error, now),
             Err(_) => {}
@@ -216,7 +216,7 @@ impl<A: App, N: Net> Server<A, N> {
 
     fn open(&mut self, key: usize, request: &Request, now: Instant) {
         let mut from = request.provenance();
-        let judged = self.judge(key, &mut from, true);
+        let judged = self.judge(key, &mut from, true, now);
         let admitted = judged.and_then(|proxy| self.app.on_request(request, &self.peers).map(|()| proxy));
         let Some(peer) = self.peers.get_mut(key) else { return };
         let proxy = match admitted {
@@ -240,24 +240,26 @@ impl<A: App, N: Net> Server<A, N> {
         key: usize,
         request: &mut Provenance<'_>,
         is_upgrade: bool,
+        now: Instant,
     ) -> Result<Option<SocketAddr>, HandshakeError> {
         let Some(peer) = self.peers.get_mut(key) else { return Ok(None) };
         let address = peer.address();
-        let client = self.admission.client(address, request)?;
+        let client = self.admission.client(address, peer.client, request)?;
         peer.set_address(client);
-        if let Err(error) = self.admission.check_site(request, peer.is_on_loopback, is_upgrade) {
+        let channel = Channel { is_loopback: peer.is_on_loopback, is_secure: peer.transport.is_secure() };
+        if let Err(error) = self.admission.check_site(request, channel, is_upgrade) {
             self.peers.explain(key, journal::explanation(error, request));
             return Err(error);
         }
         let Some(peer) = self.peers.get_mut(key) else { return Ok(None) };
-        if peer.client != Client::Counted {
-            peer.client = self.admission.enter(client.ip())?;
+        if !peer.client.is_admitted() {
+            peer.client = self.admission.enter(client.ip(), now)?;
         }
         Ok((client != address).then_some(address))
     }
 
     fn answer(&mut self, key: usize, request: &DocumentRequest, now: Instant) {
-        let judged = self.judge(key, &mut request.provenance(), false);
+        let judged = self.judge(key, &mut request.provenance(), false, now);
         let Some(peer) = self.peers.get_mut(key) else { return };
         if let Err(error) = judged {
             return peer.connection.answer(request, Err(error), now);

@@ -221,6 +221,10 @@ impl<T: Transport> Transport for Tls<T> {
         !self.session.is_handshaking()
     }
 
+    fn is_secure(&self) -> bool {
+        true
+    }
+
     fn behind(&self) -> Behind {
         self.behind
     }

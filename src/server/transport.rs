@@ -146,6 +146,10 @@ impl Transport for Stream {
         }
     }
 
+    fn is_secure(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
     #[inline]
     fn behind(&self) -> Behind {
         match self {

@@ -225,6 +225,7 @@ fn each_refusal_is_one_line_with_its_word_and_status() {
 fn text_of_a_peer_is_escaped_and_cut() {
     let mut server = start(&["--origin", "*"]);
     let address = server.address();
+    assert_eq!(next(&mut server).level, "WARN", "of --origin '*'");
     let target = "/%0d%0aINFO%20\"closed\"'\\n\\\"=x";
     // In a header field any bytes from 128 on are legal: here a control character of C1, an override of the
     // direction of writing, and what is no UTF-8.

@@ -1,7 +1,7 @@
 //! Connections of one address, whom a proxy speaks for, and new connections a second.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpStream};
 use std::time::Instant;
 
 use frameloop::chat::Echo;
@@ -11,6 +11,7 @@ use frameloop::server::Config;
 use crate::client::Client;
 use crate::harness::{DEADLINE, NEVER, Running, config};
 use crate::refusals::{expect_refusal, value};
+use crate::stream::{REFUSED_AT_ONCE, files};
 use crate::wire::REQUEST_HEAD;
 
 fn start(change: impl FnOnce(&mut Config)) -> Running {
@@ -94,7 +95,7 @@ fn a_crowd_over_the_limit_of_its_address_takes_no_place_of_others() {
         config.connections_max = 2;
     });
     let mut inside = Client::open(server.address());
-    let mut crowd: Vec<Client> = (0..100).map(|_| Client::connect(server.address())).collect();
+    let mut crowd: Vec<Client> = (0..REFUSED_AT_ONCE).map(|_| Client::connect(server.address())).collect();
     for client in &mut crowd {
         expect_refusal(client, 429, "connection_limit");
     }
@@ -178,9 +179,37 @@ fn above_the_rate_is_503_and_time_brings_places() {
         assert_eq!(value(&head, "Retry-After"), Some("1"));
         refusals += 1;
         one.exchange("those inside do not notice");
+        if refusals == 1 {
+            let mut other = Client::connect_from(Ipv4Addr::new(127, 0, 0, 2).into(), server.address()).upgrade();
+            other.exchange("another address");
+        }
     };
     assert!(refusals > 0);
     [one, two, three].into_iter().for_each(Client::leave);
+}
+
+#[test]
+fn who_comes_through_a_trusted_proxy_has_a_rate_of_its_own() {
+    let server = start(|config| {
+        config.accept_rate = Some(1);
+        config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
+    });
+    let deadline = Instant::now() + DEADLINE;
+    let mut inside = Vec::new();
+    // Two at once, and one for each second that this takes.
+    loop {
+        let mut client = ask(&server, "X-Forwarded-For: 192.0.2.1\r\n");
+        let head = client.response_head();
+        if head.starts_with("HTTP/1.1 503 ") {
+            break;
+        }
+        assert!(head.starts_with("HTTP/1.1 101 ") && Instant::now() < deadline, "{head}");
+        inside.push(client);
+    }
+    assert!(inside.len() >= 2);
+    for client in 2..10 {
+        open_for(&server, &format!("X-Forwarded-For: 192.0.2.{client}\r\n")).leave();
+    }
 }
 
 #[test]
@@ -189,9 +218,17 @@ fn a_proxy_that_ends_within_its_header_is_dropped() {
         config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
         config.proxy_protocol = true;
     });
-    let mut client = Client::connect_behind(server.address(), &[b"PROXY TCP4 "]);
-    client.shutdown_write();
-    client.expect_dropped();
+    // Without TLS in any case: what a client says of it would be a broken header.
+    let mut socket = TcpStream::connect(server.address()).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    socket.write_all(b"PROXY TCP4 ").unwrap();
+    socket.shutdown(Shutdown::Write).unwrap();
+    let mut bytes = Vec::new();
+    let end = socket.read_to_end(&mut bytes);
+    assert!(end.map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |_| true));
+    // The server's end of TLS, which has not begun, is an alert.
+    let is_silent = bytes.is_empty() || (files().is_some() && bytes == b"\x15\x03\x03\0\x02\x01\0");
+    assert!(is_silent, "{}", bytes.escape_ascii());
 }
 
 #[test]
@@ -203,6 +240,7 @@ fn where_proxies_speak_first_a_stranger_is_dropped() {
     let mut client = Client::connect(server.address());
     match client.fill(DEADLINE) {
         Ok(count) => assert_eq!(count, 0, "not a byte"),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        // Over TLS the end comes within its handshake.
+        Err(error) => assert!(matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof), "{error}"),
     }
 }

@@ -1,13 +1,13 @@
 //! The PROXY protocol: who a connection is for stands before all that its client says.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use frameloop::chat::Echo;
 use frameloop::protocol::Limits;
 use frameloop::server::Config;
 
 use crate::client::Client;
-use crate::harness::{NEVER, Running, config};
+use crate::harness::{DEADLINE, NEVER, Running, config};
 use crate::refusals::expect_refusal;
 use crate::wire::REQUEST_HEAD;
 
@@ -77,16 +77,69 @@ fn a_header_that_does_not_come_is_waited_for_as_long_as_for_a_request() {
 }
 
 #[test]
-fn a_proxy_that_speaks_for_itself_and_one_behind_another_are_looked_into() {
+fn the_rate_is_that_of_the_address_in_the_header() {
+    let server = start(|config| config.accept_rate = Some(1));
+    let deadline = Instant::now() + DEADLINE;
+    let mut inside = Vec::new();
+    // Two at once, and one for each second that this takes.
+    loop {
+        let mut client = begin(&server, &[LINE]);
+        let _ = client.try_write(REQUEST_HEAD);
+        let head = client.response_head();
+        if head.starts_with("HTTP/1.1 503 ") {
+            break;
+        }
+        assert!(head.starts_with("HTTP/1.1 101 ") && Instant::now() < deadline, "{head}");
+        inside.push(client);
+    }
+    assert!(inside.len() >= 2);
+    for client in 2..10 {
+        let line = format!("PROXY TCP4 192.0.2.{client} 10.0.0.1 2 80\r\n");
+        begin(&server, &[line.as_bytes()]).upgrade().leave();
+    }
+}
+
+/// A request behind this header, with these lines.
+fn ask(server: &Running, header: &[u8], lines: &str) -> Client {
+    let mut client = begin(server, &[header]);
+    let _ = client.try_write(&[&REQUEST_HEAD[..REQUEST_HEAD.len() - 2], lines.as_bytes(), b"\r\n"].concat());
+    client
+}
+
+#[test]
+fn a_proxy_behind_another_is_looked_into() {
     let server = start(|config| config.connections_per_address_max = Some(1));
-    let ask = |header: &[u8], lines: &str| {
-        let mut client = begin(&server, &[header]);
-        client.write(&[&REQUEST_HEAD[..REQUEST_HEAD.len() - 2], lines.as_bytes(), b"\r\n"].concat());
-        client
-    };
     let behind = b"PROXY TCP4 127.0.0.9 10.0.0.1 2 80\r\n";
-    let mut first = ask(behind, "X-Forwarded-For: 192.0.2.1\r\n");
+    let mut first = ask(&server, behind, "X-Forwarded-For: 192.0.2.1\r\n");
     assert!(first.response_head().starts_with("HTTP/1.1 101 "));
-    expect_refusal(&mut ask(b"PROXY UNKNOWN\r\n", "X-Forwarded-For: 192.0.2.1\r\n"), 429, "connection_limit");
+    expect_refusal(&mut ask(&server, behind, "X-Forwarded-For: 192.0.2.1\r\n"), 429, "connection_limit");
     expect_refusal(&mut begin(&server, &[LINE]), 429, "connection_limit");
+}
+
+#[test]
+fn behind_a_header_that_names_nobody_the_client_cannot_choose_its_address_or_host() {
+    let server = start(|config| config.connections_per_address_max = Some(1));
+    let local: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
+    let unspecified: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\0\0\0";
+    let unix = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x31\0\xd8"[..], &[0; 216]].concat();
+    let mut first = ask(&server, b"PROXY UNKNOWN\r\n", "X-Forwarded-For: nobody\r\n");
+    let head = first.response_head();
+    assert!(head.starts_with("HTTP/1.1 101 "), "what it says is not even looked at: {head}");
+    // All of them count for the proxy, whomever they claim to be.
+    for (number, header) in [b"PROXY UNKNOWN\r\n", local, unspecified, &unix].into_iter().enumerate() {
+        let lines = format!("X-Forwarded-For: 192.0.2.{number}\r\n");
+        expect_refusal(&mut ask(&server, header, &lines), 429, "connection_limit");
+    }
+    begin(&server, &[LINE]).upgrade().exchange("another address");
+    first.leave();
+
+    let server = start(|_| {});
+    let forwarded = "Origin: https://evil.example\r\nX-Forwarded-Host: localhost\r\n";
+    for header in [b"PROXY UNKNOWN\r\n", local, unspecified, &unix] {
+        expect_refusal(&mut ask(&server, header, forwarded), 403, "origin_not_allowed");
+        // On loopback one that is foreign would be refused, if anybody looked at it.
+        let mut client = ask(&server, header, "X-Forwarded-Host: evil.example\r\n");
+        assert!(client.response_head().starts_with("HTTP/1.1 101 "));
+        client.leave();
+    }
 }

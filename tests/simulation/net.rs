@@ -64,7 +64,7 @@ impl Net for SimNet {
 }
 
 fn address_of(index: usize) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], index as u16))
+    SocketAddr::from(([192, 0, 2, 1], index as u16))
 }
 
 pub(crate) struct SimTransport {

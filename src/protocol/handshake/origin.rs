@@ -44,6 +44,15 @@ pub struct Provenance<'h> {
     pub forwarded_for: Vec<&'h [u8]>,
 }
 
+/// What is known of the connection that a request came over, whatever that says itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Channel {
+    /// It begins on this machine, or its listener is for this machine only.
+    pub is_loopback: bool,
+    /// It is TLS.
+    pub is_secure: bool,
+}
+
 impl Origins {
     /// Lets the pages of one more origin in: `https://app.example.com`, `http://localhost:3000`, `https://*.example.com`
     /// (everything below it, whatever the depth, on the default port), `null` (pages without an origin of their own,
@@ -84,12 +93,15 @@ impl Origins {
     }
 
     /// Judges the page that opens a WebSocket connection. Without an `Origin` it is none. It may be of the same host as the
-    /// server, of an origin that is let in, or, where the server is on loopback, of any server there.
+    /// server, of an origin that is let in, or, on loopback, of any server there.
+    ///
+    /// Over TLS a page of plain HTTP is of another host, whatever its name: who is on the way can write such a page anew, and would
+    /// speak through it with the cookies of whoever looks at it.
     ///
     /// # Errors
     /// [`HandshakeError::Origin`], also where there is more than one `Origin`, or one that is none; and
     /// [`HandshakeError::ForeignHost`] where there is more than one `X-Forwarded-Host`.
-    pub fn check_origin(&self, request: &Provenance<'_>, is_loopback: bool) -> Result<(), HandshakeError> {
+    pub fn check_origin(&self, request: &Provenance<'_>, channel: Channel) -> Result<(), HandshakeError> {
         if self.is_any || request.origins.is_empty() {
             return Ok(());
         }
@@ -103,8 +115,8 @@ impl Origins {
             return if self.has_null { Ok(()) } else { Err(HandshakeError::Origin) };
         }
         let Some(origin) = Origin::parse(origin) else { return Err(HandshakeError::Origin) };
-        let is_allowed = origin.is_same_host(own_host)
-            || (is_loopback && is_loopback_name(origin.host))
+        let is_allowed = origin.is_same_host(own_host, channel)
+            || (channel.is_loopback && is_loopback_name(origin.host))
             || self.patterns.iter().any(|pattern| pattern.has(&origin));
         if is_allowed { Ok(()) } else { Err(HandshakeError::Origin) }
     }
@@ -169,11 +181,13 @@ impl Origin<'_> {
     }
 
     /// Whether a `Host` names the same host and port. What is missing is the default port of the page's own scheme: a server
-    /// behind TLS does not know that it is.
-    fn is_same_host(&self, host: &[u8]) -> bool {
-        split_host(host).is_some_and(|(name, port)| {
-            name.eq_ignore_ascii_case(self.host) && port.unwrap_or(self.scheme.default_port()) == self.port
-        })
+    /// behind a proxy with TLS does not know that it is. One that speaks TLS itself does, and its pages are `https`.
+    fn is_same_host(&self, host: &[u8], channel: Channel) -> bool {
+        let is_scheme_possible = !channel.is_secure || self.scheme == Scheme::Https;
+        is_scheme_possible
+            && split_host(host).is_some_and(|(name, port)| {
+                name.eq_ignore_ascii_case(self.host) && port.unwrap_or(self.scheme.default_port()) == self.port
+            })
     }
 }
 

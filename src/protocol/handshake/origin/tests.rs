@@ -11,8 +11,16 @@ fn request<'h>(host: &'h str, origins: &[&'h str]) -> Provenance<'h> {
     Provenance { host: host.as_bytes(), origins, forwarded_hosts: Vec::new(), forwarded_for: Vec::new() }
 }
 
+fn channel(is_loopback: bool) -> Channel {
+    Channel { is_loopback, is_secure: false }
+}
+
 fn passes(origins: &Origins, request: &Provenance<'_>, is_loopback: bool) -> bool {
-    let result = origins.check_origin(request, is_loopback);
+    passes_over(origins, request, channel(is_loopback))
+}
+
+fn passes_over(origins: &Origins, request: &Provenance<'_>, channel: Channel) -> bool {
+    let result = origins.check_origin(request, channel);
     assert!(matches!(result, Ok(()) | Err(HandshakeError::Origin)), "{result:?}");
     result.is_ok()
 }
@@ -41,6 +49,35 @@ fn the_same_host_is_the_one_of_host_and_its_port() {
     ] {
         assert_eq!(passes(&Origins::default(), &request(host, &[origin]), false), is_same, "{origin} of {host}");
     }
+}
+
+#[test]
+fn over_tls_a_page_of_the_same_host_is_one_of_https() {
+    let secure = Channel { is_secure: true, ..Channel::default() };
+    for (origin, host, is_same) in [
+        ("https://example.com", "example.com", true),
+        ("HTTPS://example.com:443", "example.com", true),
+        ("https://example.com", "example.com:443", true),
+        ("https://example.com:8443", "example.com:8443", true),
+        ("http://example.com", "example.com", false),
+        ("http://example.com:80", "example.com", false),
+        ("http://example.com:443", "example.com", false),
+        ("http://example.com", "example.com:80", false),
+        ("http://example.com:8443", "example.com:8443", false),
+        ("https://example.com:80", "example.com", false),
+        ("https://example.com", "example.com:80", false),
+    ] {
+        let nobody = Origins::default();
+        assert_eq!(passes_over(&nobody, &request(host, &[origin]), secure), is_same, "{origin} of {host}");
+        let behind = Provenance { forwarded_hosts: vec![host.as_bytes()], ..request("inside", &[origin]) };
+        assert_eq!(passes_over(&nobody, &behind, secure), is_same, "{origin} of {host} behind a proxy");
+    }
+    let listed = origins(&["http://example.com"]);
+    assert!(passes_over(&listed, &request("example.com", &["http://example.com"]), secure), "it may be let in");
+    let on_loopback = Channel { is_loopback: true, ..secure };
+    let of_this_machine = request("localhost:8443", &["http://localhost:3000"]);
+    assert!(passes_over(&Origins::default(), &of_this_machine, on_loopback), "nobody is on the way");
+    assert!(!passes_over(&Origins::default(), &of_this_machine, secure));
 }
 
 #[test]
@@ -169,7 +206,7 @@ fn behind_a_proxy_both_hosts_must_be_known_and_the_forwarded_one_is_the_servers_
     assert!(!passes(&nobody, &forwarded(&["www.example.com"]), false));
     assert!(!passes(&nobody, &forwarded(&[]), false), "Host is another");
     for hosts in [&["app.example.com", "app.example.com"][..], &["app.example.com", "evil"]] {
-        assert_eq!(nobody.check_origin(&forwarded(hosts), false), Err(HandshakeError::ForeignHost));
+        assert_eq!(nobody.check_origin(&forwarded(hosts), channel(false)), Err(HandshakeError::ForeignHost));
     }
     assert!(!passes(&nobody, &forwarded(&["app.example.com, evil"]), false), "a list is no host");
     let error = Err(HandshakeError::ForeignHost);
@@ -224,7 +261,7 @@ fn the_pattern_that_would_let_a_request_in_does() {
         let Some(pattern) = pattern else { continue };
         let listed = origins(&[&pattern]);
         match error {
-            HandshakeError::Origin => assert_eq!(listed.check_origin(&request, true), Ok(())),
+            HandshakeError::Origin => assert_eq!(listed.check_origin(&request, channel(true)), Ok(())),
             _ => assert_eq!(listed.check_host(&request, true), Ok(())),
         }
     }
