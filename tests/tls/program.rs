@@ -283,11 +283,3 @@ fn files_that_change_are_seen_without_a_signal() {
     stays.leave();
     child.stop();
 }
-
-#[test]
-fn without_a_certificate_sighup_ends_the_program_as_it_does_others() {
-    let mut child = crate::process::start(&[]);
-    child.address();
-    child.signal("HUP");
-    assert_eq!(child.wait().code(), None, "by the signal");
-}
