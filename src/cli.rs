@@ -1,22 +1,23 @@
 //! The command line: flags to a [`Command`], or one line that says what is wrong.
 
 mod auth;
+mod limits;
 pub(crate) mod network;
 mod sessions;
 mod tls;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use frameloop::chat::auth::Sources;
-use frameloop::chat::hub::options::{Options as HubOptions, PATCHES_BYTES_MAX};
-use frameloop::protocol::Limits;
-use frameloop::server::{Config, DRAINED_BYTES_MAX};
+use frameloop::chat::hub::options::Options as HubOptions;
+use frameloop::server::Config;
 use lexopt::{Arg, Parser};
 use log::LevelFilter;
 
 pub(crate) use self::auth::Method;
+use self::values::{parse_level, parse_listen};
 
 /// What `--help` prints; the README shows the same.
 pub(crate) const HELP: &str = "\
@@ -147,8 +148,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
         return Ok(Command::Bench(args.collect()));
     }
     let mut parser = Parser::from_args(args);
-    let (mut mode, mut listen, mut limits) = (None, Vec::new(), Limits::default());
-    let (mut max_message, mut max_queue, mut max_connections) = (None, None, None);
+    let (mut mode, mut listen, mut limits) = (None, Vec::new(), limits::Flags::default());
     let (mut log_level, mut config) = (LevelFilter::Info, Config::default());
     let (mut hub, mut auth, mut serve_flag, mut pages) = (HubOptions::default(), auth::Flags::default(), None, None);
     let mut tls_files = tls::Files::default();
@@ -184,18 +184,6 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             "listen" => listen.push(value().and_then(|value| parse_listen(&value).map_err(at))?),
             "reuse-port" => config.reuse_port = true,
             "proxy-protocol" => config.proxy_protocol = true,
-            "ping-interval" => limits.ping_interval = value().and_then(|value| parse_time(&value).map_err(at))?,
-            "ping-misses" => limits.ping_misses_max = value().and_then(|value| parse_misses(&value).map_err(at))?,
-            "handshake-timeout" => {
-                limits.handshake_timeout = value().and_then(|value| parse_time(&value).map_err(at))?;
-            }
-            "close-timeout" => limits.close_timeout = value().and_then(|value| parse_time(&value).map_err(at))?,
-            "slow-timeout" => limits.slow_timeout = value().and_then(|value| parse_time(&value).map_err(at))?,
-            "max-message" => max_message = Some(value().and_then(|value| parse_size(&value).map_err(at))?),
-            "max-queue" => max_queue = Some(value().and_then(|value| parse_size(&value).map_err(at))?),
-            "max-connections" => {
-                max_connections = Some(value().and_then(|value| parse_count(&value, 1).map_err(at))?);
-            }
             "log-level" => log_level = value().and_then(|value| parse_level(&value).map_err(at))?,
             "no-demo" | "static" => {
                 let wanted = match flag.as_str() {
@@ -206,6 +194,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
                     return Err(at("one of --static and --no-demo, once, says which pages there are".to_owned()));
                 }
                 serve_flag = Some(flag);
+            }
+            name if limits::FLAGS.contains(&name) => {
+                let set = value().map(|value| limits.set(&flag, &value))?;
+                set.unwrap_or(Ok(())).map_err(at)?;
             }
             name if network::FLAGS.contains(&name) => {
                 let set = value().map(|value| network::set(&mut config, &flag, &value))?;
@@ -232,14 +224,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
             Mode::Echo => "localhost:9001".to_owned(),
         });
     }
-    limits.message_bytes_max = max_message.unwrap_or(match mode {
-        Mode::Serve => limits.message_bytes_max,
-        Mode::Echo => 64 * MIB as usize,
-    });
-    limits.queue_bytes_max = bound_queue(max_queue, &limits, (mode == Mode::Serve).then_some(&hub))?;
     if let Some(flag) = serve_flag.filter(|_| mode == Mode::Echo) {
         return Err(format!("--{flag}: echo has no sessions, users or pages; it goes with serve"));
     }
+    let max_connections = limits.max_connections;
+    let limits = limits.finish((mode == Mode::Serve).then_some(&hub))?;
     hub.message_bytes = limits.message_bytes_max;
     hub.answer_bytes = hub.answer_bytes.min(limits.queue_bytes_max / 4);
     (hub.ping_interval, hub.ping_misses) = (limits.ping_interval, limits.ping_misses_max);
@@ -252,29 +241,6 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     Ok(Command::Run(Box::new(Options { mode, config, has_max_connections, hub, auth, pages, log_level })))
 }
 
-/// The bytes that may wait for a peer. Whatever it is sent must fit, or it could never get it: a message, or with sessions a
-/// state, and what the server adds to it and lets wait before it.
-fn bound_queue(max_queue: Option<usize>, limits: &Limits, hub: Option<&HubOptions>) -> Result<usize, String> {
-    let message_bytes = limits.message_bytes_max;
-    let (longest, beside) = match hub {
-        Some(hub) => (message_bytes.max(hub.state_bytes).max(PATCHES_BYTES_MAX), DRAINED_BYTES_MAX + ADDED_BYTES_MAX),
-        None => (message_bytes, FRAME_HEADER_BYTES_MAX),
-    };
-    let least = longest.saturating_add(beside);
-    let queue = max_queue.unwrap_or_else(|| limits.queue_bytes_max.max(longest.saturating_mul(2)));
-    if queue >= least {
-        return Ok(queue);
-    }
-    let (state, lower) = match hub {
-        Some(hub) => (format!(" or state of --state-bytes ({} bytes)", hub.state_bytes), " or lower these"),
-        None => (String::new(), " or lower --max-message"),
-    };
-    Err(format!(
-        "--max-queue: {queue} bytes cannot hold one message of --max-message ({message_bytes} bytes){state} \
-         and what goes with it; raise it to {least}{lower}"
-    ))
-}
-
 fn parse_mode(value: &str) -> Result<Mode, String> {
     match value {
         "serve" => Ok(Mode::Serve),
@@ -284,84 +250,12 @@ fn parse_mode(value: &str) -> Result<Mode, String> {
     }
 }
 
-fn parse_listen(value: &str) -> Result<String, String> {
-    let url = value.strip_prefix("ws://").or_else(|| value.strip_prefix("wss://"));
-    let address = url.map_or(value, |url| url.strip_suffix('/').unwrap_or(url));
-    let parts =
-        address.rsplit_once(':').filter(|(host, port)| !host.is_empty() && !host.contains('/') && is_number(port));
-    match parts.map(|(_, port)| port.parse::<u16>()) {
-        Some(Ok(_)) => Ok(value.to_owned()),
-        _ => Err(format!("'{value}' is no HOST:PORT, with a port from 0 to 65535, such as localhost:8765 or [::]:80")),
-    }
-}
-
-pub(crate) fn parse_time(value: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 60 * 60_000)];
-    match parse_quantity(value, &units) {
-        Some(millis @ 1..=TIME_MILLIS_MAX) => Ok(Duration::from_millis(millis)),
-        Some(_) => Err(format!("'{value}' is out of range, give 1ms to 24h")),
-        None => Err(format!("'{value}' is no time; give a number with ms, s, m or h, such as 30s")),
-    }
-}
-
-pub(crate) fn parse_size(value: &str) -> Result<usize, String> {
-    let units = [("KiB", 1024), ("MiB", MIB), ("GiB", 1024 * MIB), ("", 1)];
-    match parse_quantity(value, &units) {
-        Some(bytes @ 1..=SIZE_BYTES_MAX) => Ok(bytes as usize),
-        Some(_) => Err(format!("'{value}' is out of range, give 1 to 64GiB")),
-        None => {
-            Err(format!("'{value}' is no size; give a number of bytes, or one with KiB, MiB or GiB, such as 64KiB"))
-        }
-    }
-}
-
-/// A number and one of the units; `None` if it is anything else.
-fn parse_quantity(value: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let end = value.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
-    let (number, unit) = value.split_at(end);
-    let &(_, factor) = units.iter().find(|(name, _)| *name == unit)?;
-    if number.is_empty() { None } else { Some(number.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(factor)) }
-}
-
-fn parse_misses(value: &str) -> Result<u8, String> {
-    let misses = value.parse().ok().filter(|&misses: &u8| misses > 0 && is_number(value));
-    misses.ok_or_else(|| format!("'{value}' is no number from 1 to 255"))
-}
-
-fn parse_count(value: &str, least: u32) -> Result<usize, String> {
-    let count = value.parse().ok().filter(|&count: &u32| count >= least && is_number(value));
-    count.map(|count| count as usize).ok_or_else(|| format!("'{value}' is no number from {least} to {}", u32::MAX))
-}
-
-/// Digits only: no sign.
-pub(crate) fn is_number(value: &str) -> bool {
-    value.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-fn parse_level(value: &str) -> Result<LevelFilter, String> {
-    match value {
-        "off" => Ok(LevelFilter::Off),
-        "error" => Ok(LevelFilter::Error),
-        "warn" => Ok(LevelFilter::Warn),
-        "info" => Ok(LevelFilter::Info),
-        "debug" => Ok(LevelFilter::Debug),
-        _ => Err(format!("'{value}' is no level; give off, error, warn, info or debug")),
-    }
-}
-
-const MIB: u64 = 1024 * 1024;
-
-/// The longest header of a frame of the server (RFC 6455 §5.2).
-const FRAME_HEADER_BYTES_MAX: usize = 10;
-
-/// More than the server adds to what a client said: its own members, the name of a room, with all of it escaped.
-const ADDED_BYTES_MAX: usize = 2048;
-
-const SIZE_BYTES_MAX: u64 = 64 * 1024 * MIB;
-const TIME_MILLIS_MAX: u64 = 24 * 60 * 60_000;
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use frameloop::protocol::Limits;
+
     use super::*;
 
     fn run(args: &[&str]) -> Options {
@@ -497,26 +391,11 @@ mod tests {
 
     #[test]
     fn the_help_names_each_flag() {
-        let flags = [
-            "listen",
-            "reuse-port",
-            "ping-interval",
-            "ping-misses",
-            "handshake-timeout",
-            "close-timeout",
-            "slow-timeout",
-            "max-message",
-            "max-queue",
-            "max-connections",
-            "static",
-            "no-demo",
-            "log-level",
-            "proxy-protocol",
-            "help",
-            "version",
-        ];
+        let flags = ["listen", "reuse-port", "static", "no-demo", "log-level", "proxy-protocol", "help", "version"];
         assert!(flags.iter().all(|flag| HELP.contains(&format!("  --{flag} "))));
-        let others = [&sessions::FLAGS[..], &network::FLAGS, &tls::FLAGS, &auth::FLAGS, &auth::SWITCHES].concat();
+        let others =
+            [&limits::FLAGS[..], &sessions::FLAGS, &network::FLAGS, &tls::FLAGS, &auth::FLAGS, &auth::SWITCHES]
+                .concat();
         assert!(others.iter().all(|flag| HELP.contains(&format!("  --{flag} "))));
         assert_eq!(HELP.matches("\n  --").count(), flags.len() + others.len());
     }

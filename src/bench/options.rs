@@ -9,7 +9,7 @@ use lexopt::{Arg, Parser};
 use super::chat_text::size_min;
 use super::content::Content;
 use super::target::Target;
-use crate::cli::{is_number, parse_size, parse_time};
+use crate::cli::values::{is_number, parse_size, parse_time};
 
 /// What `frameloop bench --help` prints; the README shows the same.
 pub(crate) const HELP: &str = "\

@@ -14,6 +14,7 @@
 //! | [`options`] | what can be chosen, and every bound |
 
 mod access;
+mod admit;
 mod hello;
 pub mod options;
 mod post;
@@ -165,7 +166,7 @@ impl Hub {
         match self.ids.next_id() {
             Ok(session) => {
                 self.clients.insert(id, Client::Plain(session));
-                self.count_connection(id);
+                self.access.count(id);
                 self.mind_lobby(id, out);
             }
             Err(error) => self.fail(id, &error, out),

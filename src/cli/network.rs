@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use frameloop::server::Config;
 
-use super::parse_count;
+use super::values::parse_count;
 
 /// Sets what a flag with a value names. `None` if it is none of these.
 pub(crate) fn set(config: &mut Config, flag: &str, value: &str) -> Option<Result<(), String>> {

@@ -2,7 +2,7 @@
 
 use frameloop::chat::hub::options::Options;
 
-use super::{parse_count, parse_size, parse_time};
+use super::values::{parse_count, parse_size, parse_time};
 
 /// Sets what a flag names. `None` if it is none of these.
 pub(crate) fn set(options: &mut Options, flag: &str, value: &str) -> Option<Result<(), String>> {

@@ -129,14 +129,14 @@ impl Admission {
         if self.per_address_max.is_some_and(|most| count >= most) {
             return Err(HandshakeError::ConnectionLimit);
         }
-        let has_token = self.rates.as_mut().is_none_or(|rates| rates.has_token(household, now));
-        if has_token { Ok(()) } else { Err(HandshakeError::AcceptRate) }
+        let has_room = self.rates.as_mut().is_none_or(|rates| rates.has_room(household, now));
+        if has_room { Ok(()) } else { Err(HandshakeError::AcceptRate) }
     }
 
     fn count(&mut self, address: IpAddr, now: Instant) -> Client {
         let household = household(address);
         if let Some(rates) = &mut self.rates {
-            rates.take_token(household, now);
+            rates.count(household, now);
         }
         if self.per_address_max.is_some() {
             *self.per_address.entry(household).or_default() += 1;
@@ -150,6 +150,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    /// Arrivals, and whether they are admitted where two of each address are.
+    const TWO_OF_EACH: [(&str, bool); 9] = [
+        ("192.0.2.1", true),
+        ("192.0.2.1", true),
+        ("192.0.2.1", false),
+        ("::ffff:192.0.2.1", false),
+        ("192.0.2.2", true),
+        ("2001:db8::1", true),
+        ("2001:db8::2", true),
+        ("2001:db8::3", false),
+        ("2001:db8:0:1::3", true),
+    ];
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -174,17 +187,7 @@ mod tests {
         let mut admission = admission(Config { connections_per_address_max: Some(2), ..Config::default() });
         let now = Instant::now();
         let mut inside = Vec::new();
-        for (text, is_admitted) in [
-            ("192.0.2.1", true),
-            ("192.0.2.1", true),
-            ("192.0.2.1", false),
-            ("::ffff:192.0.2.1", false),
-            ("192.0.2.2", true),
-            ("2001:db8::1", true),
-            ("2001:db8::2", true),
-            ("2001:db8::3", false),
-            ("2001:db8:0:1::3", true),
-        ] {
+        for (text, is_admitted) in TWO_OF_EACH {
             let result = admission.check_arrival(address(text), now);
             assert_eq!(result, if is_admitted { Ok(()) } else { Err(HandshakeError::ConnectionLimit) }, "{text}");
             if is_admitted {
@@ -265,17 +268,7 @@ mod tests {
     fn the_rate_is_of_each_address_and_of_each_64_of_ipv6() {
         let mut admission = admission(Config { accept_rate: Some(1), ..Config::default() });
         let now = Instant::now();
-        for (text, is_admitted) in [
-            ("192.0.2.1", true),
-            ("192.0.2.1", true),
-            ("192.0.2.1", false),
-            ("::ffff:192.0.2.1", false),
-            ("192.0.2.2", true),
-            ("2001:db8::1", true),
-            ("2001:db8::2", true),
-            ("2001:db8::3", false),
-            ("2001:db8:0:1::3", true),
-        ] {
+        for (text, is_admitted) in TWO_OF_EACH {
             let result = admission.check_arrival(address(text), now);
             assert_eq!(result, if is_admitted { Ok(()) } else { Err(HandshakeError::AcceptRate) }, "{text}");
             if is_admitted {

@@ -35,6 +35,7 @@ mod accept;
 mod admission;
 pub mod app;
 mod bell;
+pub(crate) mod bucket;
 mod config;
 mod conn_table;
 mod forwarded;

@@ -1,20 +1,21 @@
 //! New connections a second: a token bucket for each address.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::bucket::{BURST, Bucket};
 use super::shrink::shrink_map;
 
-/// The buckets that are not full. Who has none here has a full one.
+/// The buckets that are not empty. Who has none here has an empty one.
 ///
-/// They are at most [`BUCKETS_MAX`]. A bucket is full again after two seconds at the latest; where so many come meanwhile that
+/// They are at most [`BUCKETS_MAX`]. A bucket is empty again after two seconds at the latest; where so many come meanwhile that
 /// more than half of that are needed, all are forgotten: a flood from so many addresses is not held by a rate of each.
 #[derive(Debug)]
 pub(super) struct Rates {
     per_second: u32,
     /// By the [household](super::network::household) of an address.
     buckets: HashMap<u128, Bucket>,
-    /// With so many it is looked which of them are full: twice as many as were left the last time.
+    /// With so many it is looked which of them are empty: twice as many as were left the last time.
     sweep_len: usize,
 }
 
@@ -24,27 +25,21 @@ impl Rates {
         Rates { per_second, buckets: HashMap::new(), sweep_len: SWEEP_LEN_MIN }
     }
 
-    pub(super) fn has_token(&mut self, household: u128, now: Instant) -> bool {
-        let Some(bucket) = self.buckets.get_mut(&household) else { return true };
-        bucket.fill(self.per_second, now);
-        bucket.level >= TOKEN
+    /// Whether one more fits.
+    pub(super) fn has_room(&self, household: u128, now: Instant) -> bool {
+        let bucket = self.buckets.get(&household);
+        bucket.is_none_or(|bucket| bucket.level_with_a_drop(self.per_second, now) <= BURST)
     }
 
-    pub(super) fn take_token(&mut self, household: u128, now: Instant) {
+    pub(super) fn count(&mut self, household: u128, now: Instant) {
         if self.buckets.len() >= self.sweep_len && !self.buckets.contains_key(&household) {
             self.sweep(now);
         }
-        let full = Bucket { level: capacity(self.per_second), at: now };
-        let bucket = self.buckets.entry(household).or_insert(full);
-        bucket.level = bucket.level.saturating_sub(TOKEN);
+        self.buckets.entry(household).or_insert(Bucket::empty(now)).pour(self.per_second, now);
     }
 
     fn sweep(&mut self, now: Instant) {
-        let per_second = self.per_second;
-        self.buckets.retain(|_, bucket| {
-            bucket.fill(per_second, now);
-            bucket.level < capacity(per_second)
-        });
+        self.buckets.retain(|_, bucket| bucket.empty_at() > now);
         if self.sweep_len == BUCKETS_MAX && self.buckets.len() > BUCKETS_MAX / 2 {
             self.buckets.clear();
         }
@@ -52,30 +47,6 @@ impl Rates {
         self.sweep_len = (2 * self.buckets.len()).clamp(SWEEP_LEN_MIN, BUCKETS_MAX);
     }
 }
-
-#[derive(Debug)]
-struct Bucket {
-    /// In billionths of a token.
-    level: u64,
-    at: Instant,
-}
-
-impl Bucket {
-    fn fill(&mut self, per_second: u32, now: Instant) {
-        // What it takes to fill it is there after two seconds: more of them would be too many for the number.
-        let elapsed = now.saturating_duration_since(self.at).min(Duration::from_secs(2)).as_nanos() as u64;
-        self.at = self.at.max(now);
-        let filled = self.level.saturating_add(elapsed * u64::from(per_second));
-        self.level = filled.min(capacity(per_second));
-    }
-}
-
-/// At most 2^33 billion, which fits.
-fn capacity(per_second: u32) -> u64 {
-    2 * u64::from(per_second) * TOKEN
-}
-
-const TOKEN: u64 = 1_000_000_000;
 
 /// Addresses that have come within the last two seconds.
 const BUCKETS_MAX: usize = 65_536;
@@ -85,14 +56,16 @@ const SWEEP_LEN_MIN: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn arrives(rates: &mut Rates, household: u128, now: Instant) -> bool {
-        let has_token = rates.has_token(household, now);
-        if has_token {
-            rates.take_token(household, now);
+        let has_room = rates.has_room(household, now);
+        if has_room {
+            rates.count(household, now);
         }
-        has_token
+        has_room
     }
 
     #[test]
@@ -116,23 +89,22 @@ mod tests {
     fn the_highest_rate_does_not_overflow() {
         let start = Instant::now();
         let mut rates = Rates::new(u32::MAX);
-        rates.take_token(1, start);
-        assert!(rates.has_token(1, start + Duration::from_secs(1_000_000)));
-        assert_eq!(rates.buckets[&1].level, capacity(u32::MAX));
+        rates.count(1, start);
+        assert!(rates.has_room(1, start) && rates.has_room(1, start + Duration::from_secs(1_000_000)));
     }
 
     #[test]
-    fn buckets_that_are_full_again_go_when_the_table_has_doubled() {
+    fn buckets_that_are_empty_again_go_when_the_table_has_doubled() {
         let start = Instant::now();
         let mut rates = Rates::new(1);
-        // A thousand addresses a second, of each of which one connection comes: its bucket is full again after a second.
+        // A thousand addresses a second, of each of which one connection comes: its bucket is empty again after a second.
         for number in 0..100_000 {
             let now = start + Duration::from_millis(number);
             assert!(arrives(&mut rates, u128::from(number), now));
             assert!(rates.buckets.len() <= 2002, "{} after {number}", rates.buckets.len());
         }
         let end = start + Duration::from_secs(100);
-        assert!(arrives(&mut rates, 99_999, end) && !arrives(&mut rates, 99_999, end), "those that are not full stay");
+        assert!(arrives(&mut rates, 99_999, end) && !arrives(&mut rates, 99_999, end), "those that are not empty stay");
         for number in 0..3000 {
             assert!(arrives(&mut rates, number, end + Duration::from_secs(number as u64)));
         }

@@ -10,7 +10,7 @@ use frameloop::server::Config;
 
 use crate::client::Client;
 use crate::harness::{DEADLINE, NEVER, Running, config};
-use crate::refusals::{expect_refusal, value};
+use crate::refusals::{expect_refusal, expect_two_then_503, value};
 use crate::stream::{REFUSED_AT_ONCE, files};
 use crate::wire::REQUEST_HEAD;
 
@@ -194,19 +194,7 @@ fn who_comes_through_a_trusted_proxy_has_a_rate_of_its_own() {
         config.accept_rate = Some(1);
         config.trusted_proxies = vec!["127.0.0.1".parse().unwrap()];
     });
-    let deadline = Instant::now() + DEADLINE;
-    let mut inside = Vec::new();
-    // Two at once, and one for each second that this takes.
-    loop {
-        let mut client = ask(&server, "X-Forwarded-For: 192.0.2.1\r\n");
-        let head = client.response_head();
-        if head.starts_with("HTTP/1.1 503 ") {
-            break;
-        }
-        assert!(head.starts_with("HTTP/1.1 101 ") && Instant::now() < deadline, "{head}");
-        inside.push(client);
-    }
-    assert!(inside.len() >= 2);
+    expect_two_then_503(|| ask(&server, "X-Forwarded-For: 192.0.2.1\r\n"));
     for client in 2..10 {
         open_for(&server, &format!("X-Forwarded-For: 192.0.2.{client}\r\n")).leave();
     }

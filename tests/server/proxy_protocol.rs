@@ -1,14 +1,14 @@
 //! The PROXY protocol: who a connection is for stands before all that its client says.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use frameloop::chat::Echo;
 use frameloop::protocol::Limits;
 use frameloop::server::Config;
 
 use crate::client::Client;
-use crate::harness::{DEADLINE, NEVER, Running, config};
-use crate::refusals::expect_refusal;
+use crate::harness::{NEVER, Running, config};
+use crate::refusals::{expect_refusal, expect_two_then_503};
 use crate::wire::REQUEST_HEAD;
 
 /// A server whose proxies are on this machine.
@@ -79,20 +79,7 @@ fn a_header_that_does_not_come_is_waited_for_as_long_as_for_a_request() {
 #[test]
 fn the_rate_is_that_of_the_address_in_the_header() {
     let server = start(|config| config.accept_rate = Some(1));
-    let deadline = Instant::now() + DEADLINE;
-    let mut inside = Vec::new();
-    // Two at once, and one for each second that this takes.
-    loop {
-        let mut client = begin(&server, &[LINE]);
-        let _ = client.try_write(REQUEST_HEAD);
-        let head = client.response_head();
-        if head.starts_with("HTTP/1.1 503 ") {
-            break;
-        }
-        assert!(head.starts_with("HTTP/1.1 101 ") && Instant::now() < deadline, "{head}");
-        inside.push(client);
-    }
-    assert!(inside.len() >= 2);
+    expect_two_then_503(|| ask(&server, LINE, ""));
     for client in 2..10 {
         let line = format!("PROXY TCP4 192.0.2.{client} 10.0.0.1 2 80\r\n");
         begin(&server, &[line.as_bytes()]).upgrade().leave();

@@ -14,6 +14,23 @@ use crate::stream::REFUSED_AT_ONCE;
 use crate::wire::REQUEST_HEAD;
 
 /// The client gets one response with this status and a JSON body, and then the end. Returns its head.
+/// Lets clients come in one after the other until one is refused for the rate of `--accept-rate` 1: two at once, and one for
+/// each second that this takes.
+pub(crate) fn expect_two_then_503(mut ask: impl FnMut() -> Client) {
+    let deadline = Instant::now() + DEADLINE;
+    let mut inside = Vec::new();
+    loop {
+        let mut client = ask();
+        let head = client.response_head();
+        if head.starts_with("HTTP/1.1 503 ") {
+            break;
+        }
+        assert!(head.starts_with("HTTP/1.1 101 ") && Instant::now() < deadline, "{head}");
+        inside.push(client);
+    }
+    assert!(inside.len() >= 2);
+}
+
 pub(crate) fn expect_refusal(client: &mut Client, status: u16, word: &str) -> String {
     let head = client.response_head();
     let body = String::from_utf8(client.rest()).unwrap();

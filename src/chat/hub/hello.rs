@@ -62,7 +62,7 @@ impl Hub {
         }
         let Some(session) = resumed.or_else(|| self.begin_session(id, &hello, out)) else { return };
         self.leave_plain(id, out);
-        self.count_connection(id);
+        self.access.count(id);
         self.clients.insert(id, Client::Session(Box::new(Link::new(session))));
         out.set_overload_code(id, CloseCode::SLOW_CONSUMER);
 
