@@ -20,7 +20,7 @@ const PAYLOAD: [u8; 64] = [b'x'; 64];
 fn main() {
     let mut bench = Bench::start();
     for (payload_len, name) in [(64, "7"), (4096, "16"), (1 << 20, "64")] {
-        let header = FrameHeader { fin: true, opcode: Opcode::Text, masking_key: Some(KEY), payload_len };
+        let header = FrameHeader { fin: true, rsv1: false, opcode: Opcode::Text, masking_key: Some(KEY), payload_len };
         let mut encoded = Vec::with_capacity(FrameHeader::BYTES_MAX);
         header.encode(&mut encoded);
         let expected = Ok(Some((header, encoded.len())));

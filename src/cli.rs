@@ -44,6 +44,11 @@ Usage: frameloop [serve|echo] [flags]
   --max-queue SIZE          bytes that may wait for one peer
                             (4MiB, or twice --max-message or --state-bytes if more)
   --max-connections N       connections at a time (what the limit of open files leaves)
+  --compress HOW            permessage-deflate: off, shared (each message by itself, next to no
+                            memory) or takeover (with those before it, better, 100 times the
+                            memory); in builds with --features deflate (off)
+  --compress-contexts N     connections with a memory of messages before; further ones are as
+                            with shared (512)
   --static DIR              serve: the files of a folder over HTTP, in place of the demo page
   --no-demo                 serve: no demo page
   --tls-cert FILE           TLS: the certificate and its chain, in PEM; read again when it
@@ -227,13 +232,14 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     if let Some(flag) = serve_flag.filter(|_| mode == Mode::Echo) {
         return Err(format!("--{flag}: echo has no sessions, users or pages; it goes with serve"));
     }
-    let max_connections = limits.max_connections;
+    let (max_connections, compression) = (limits.max_connections, limits.compression()?);
     let limits = limits.finish((mode == Mode::Serve).then_some(&hub))?;
     hub.message_bytes = limits.message_bytes_max;
     hub.answer_bytes = hub.answer_bytes.min(limits.queue_bytes_max / 4);
     (hub.ping_interval, hub.ping_misses) = (limits.ping_interval, limits.ping_misses_max);
     let tls = tls_files.finish(&listen)?;
-    let config = Config { tls, listen, limits, connections_max: max_connections.unwrap_or(usize::MAX), ..config };
+    let config =
+        Config { tls, listen, limits, compression, connections_max: max_connections.unwrap_or(usize::MAX), ..config };
     network::check(&config)?;
     let (has_max_connections, pages) = (max_connections.is_some(), pages.unwrap_or(Pages::Demo));
     let auth = auth.finish()?;

@@ -9,7 +9,7 @@ pub(crate) const KEY: [u8; 4] = [0x17, 0x2a, 0x41, 0x3d];
 
 /// A masked frame.
 pub(crate) fn frame(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
-    let header = FrameHeader { fin, opcode, masking_key: Some(KEY), payload_len: payload.len() as u64 };
+    let header = FrameHeader { fin, rsv1: false, opcode, masking_key: Some(KEY), payload_len: payload.len() as u64 };
     let mut bytes = Vec::new();
     header.encode(&mut bytes);
     let header_end = bytes.len();

@@ -20,7 +20,7 @@ pub(crate) fn push_message(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], fr
 
 fn push_fragment(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8], masking_key: [u8; 4]) {
     let payload_len = payload.len() as u64;
-    FrameHeader { fin, opcode, masking_key: Some(masking_key), payload_len }.encode(out);
+    FrameHeader { fin, rsv1: false, opcode, masking_key: Some(masking_key), payload_len }.encode(out);
     let start = out.len();
     out.extend_from_slice(payload);
     unmask(&mut out[start..], masking_key, 0);

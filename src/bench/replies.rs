@@ -195,7 +195,8 @@ mod tests {
 
     fn frame(fin: bool, opcode: Opcode, payload: &[u8]) -> Vec<u8> {
         let mut frame = Vec::new();
-        FrameHeader { fin, opcode, masking_key: None, payload_len: payload.len() as u64 }.encode(&mut frame);
+        FrameHeader { fin, rsv1: false, opcode, masking_key: None, payload_len: payload.len() as u64 }
+            .encode(&mut frame);
         frame.extend_from_slice(payload);
         frame
     }

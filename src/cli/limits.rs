@@ -1,7 +1,7 @@
 //! The flags of both servers that set how long they wait, and how much they hold.
 
 use frameloop::chat::hub::options::{Options as HubOptions, PATCHES_BYTES_MAX};
-use frameloop::protocol::Limits;
+use frameloop::protocol::{Compression, Limits};
 use frameloop::server::DRAINED_BYTES_MAX;
 
 use super::values::{parse_count, parse_misses, parse_size, parse_time};
@@ -13,10 +13,12 @@ pub(super) struct Flags {
     max_message: Option<usize>,
     max_queue: Option<usize>,
     pub(super) max_connections: Option<usize>,
+    compress: Option<String>,
+    compress_contexts: Option<usize>,
 }
 
 /// All of them.
-pub(super) const FLAGS: [&str; 8] = [
+pub(super) const FLAGS: [&str; 10] = [
     "ping-interval",
     "ping-misses",
     "handshake-timeout",
@@ -25,6 +27,8 @@ pub(super) const FLAGS: [&str; 8] = [
     "max-message",
     "max-queue",
     "max-connections",
+    "compress",
+    "compress-contexts",
 ];
 
 impl Flags {
@@ -39,9 +43,33 @@ impl Flags {
             "slow-timeout" => parse_time(value).map(|time| limits.slow_timeout = time),
             "max-message" => parse_size(value).map(|bytes| self.max_message = Some(bytes)),
             "max-queue" => parse_size(value).map(|bytes| self.max_queue = Some(bytes)),
+            "compress" if !["off", "shared", "takeover"].contains(&value) => {
+                Err(format!("'{value}' is no way to compress; give off, shared or takeover"))
+            }
+            "compress" if value != "off" && !Compression::IS_THERE => {
+                Err("this build cannot compress; build it with `cargo build --release --features deflate`".to_owned())
+            }
+            "compress" => {
+                self.compress = Some(value.to_owned());
+                Ok(())
+            }
+            "compress-contexts" => parse_count(value, 1).map(|count| self.compress_contexts = Some(count)),
             "max-connections" => parse_count(value, 1).map(|count| self.max_connections = Some(count)),
             _ => return None,
         })
+    }
+
+    /// Whether messages are compressed.
+    pub(super) fn compression(&self) -> Result<Compression, String> {
+        let contexts_max = self.compress_contexts.unwrap_or(CONTEXTS_MAX);
+        match self.compress.as_deref() {
+            Some("takeover") => Ok(Compression::Takeover { contexts_max }),
+            _ if self.compress_contexts.is_some() => {
+                Err("--compress-contexts: goes with --compress takeover".to_owned())
+            }
+            Some("shared") => Ok(Compression::Shared),
+            _ => Ok(Compression::Off),
+        }
     }
 
     /// The limits of one connection; with sessions those of `hub` must go with them.
@@ -82,6 +110,9 @@ const FRAME_HEADER_BYTES_MAX: usize = 10;
 
 /// More than the server adds to what a client said: its own members, the name of a room, with all of it escaped.
 const ADDED_BYTES_MAX: usize = 2048;
+
+/// Connections with contexts of their own: about 100 MB.
+const CONTEXTS_MAX: usize = 512;
 
 /// What echo takes by default: the conformance suite sends 16 MiB.
 const ECHO_MESSAGE_BYTES_MAX: usize = 64 << 20;

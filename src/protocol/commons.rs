@@ -10,6 +10,8 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::compression::Compression;
+use super::deflate::Deflate;
 use super::limits::{ADVANCE_BYTES_MAX, Limits, RESTRICTED_MESSAGE_BYTES_MAX, ROOM_BYTES_MIN, SPARE_PAYLOAD_BYTES_MAX};
 use super::moment::{Epoch, Moment};
 use super::shared_frame::SharedFrame;
@@ -38,6 +40,7 @@ pub struct Commons {
     advance_bytes_max: usize,
     room_bytes_min: usize,
     joined: RefCell<Option<Joined>>,
+    deflate: Deflate,
 }
 
 /// Bytes that are held by one pointer: a queue is a part of every connection, and most are empty.
@@ -84,13 +87,23 @@ struct Joined {
 impl Commons {
     /// Bounds for connections, without a spare buffer yet.
     pub fn new(limits: Limits) -> Rc<Commons> {
-        Commons::with_lending(limits, ADVANCE_BYTES_MAX, ROOM_BYTES_MIN)
+        Commons::with_compression(limits, Compression::Off)
+    }
+
+    /// The same, for connections that compress their messages (RFC 7692) if their peers can. In builds without the feature
+    /// `deflate` none do.
+    pub fn with_compression(limits: Limits, compression: Compression) -> Rc<Commons> {
+        Commons::with(limits, compression, ADVANCE_BYTES_MAX, ROOM_BYTES_MIN)
     }
 
     /// The same, with another bound than [`ADVANCE_BYTES_MAX`] on what all connections together may take in advance (with 0
     /// each owns no more than twice what it has received), and with room for payloads of which at least so many bytes are
     /// to come, instead of [`ROOM_BYTES_MIN`].
     pub fn with_lending(limits: Limits, advance_bytes_max: usize, room_bytes_min: usize) -> Rc<Commons> {
+        Commons::with(limits, Compression::Off, advance_bytes_max, room_bytes_min)
+    }
+
+    fn with(limits: Limits, compression: Compression, advance_bytes_max: usize, room_bytes_min: usize) -> Rc<Commons> {
         let message_bytes_max = limits.message_bytes_max.min(RESTRICTED_MESSAGE_BYTES_MAX);
         Rc::new(Commons {
             restricted: Limits { message_bytes_max, ..limits.clone() },
@@ -103,13 +116,14 @@ impl Commons {
             advance_bytes_max,
             room_bytes_min,
             joined: RefCell::default(),
+            deflate: Deflate::new(compression),
         })
     }
 
-    /// The bounds on what a peer sends of which it is not known yet who it is.
+    /// The bounds on what a peer sends, other ones if it is not known yet who it is.
     #[inline]
-    pub(super) fn restricted_limits(&self) -> &Limits {
-        &self.restricted
+    pub(super) fn limits_of(&self, is_restricted: bool) -> &Limits {
+        if is_restricted { &self.restricted } else { &self.limits }
     }
 
     /// The bounds.
@@ -147,6 +161,17 @@ impl Commons {
     #[inline]
     pub(super) fn instant(&self, moment: Moment) -> Instant {
         self.epoch.get().expect("whoever has a deadline has asked for the epoch").instant(moment)
+    }
+
+    /// What they share to compress messages.
+    #[inline]
+    pub(super) fn deflate(&self) -> &Deflate {
+        &self.deflate
+    }
+
+    /// Heap bytes that compressing takes for all connections together, about, beside what each of them owns.
+    pub fn compression_bytes(&self) -> usize {
+        self.deflate.held_bytes()
     }
 
     // ---- send queues

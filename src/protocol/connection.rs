@@ -11,6 +11,7 @@
 //! what waits, shuts its side of the transport down, and reads on until the peer has done the same or the close timeout
 //! is over ([`Connection::is_done`]). Otherwise the transport could be reset, and our Close frame lost on its way.
 
+mod compressed;
 mod direct;
 mod time;
 
@@ -20,6 +21,7 @@ use std::time::Instant;
 
 use super::close::{CloseCode, encode_close_payload, parse_close_payload};
 use super::commons::Commons;
+use super::deflate::Extension;
 use super::end::{End, code_word};
 use super::error::{HandshakeError, ProtocolError};
 use super::frame::{FrameDecoder, Opcode, header_len};
@@ -87,6 +89,7 @@ pub struct Connection {
     decoder: FrameDecoder,
     assembler: MessageAssembler,
     queue: SendQueue,
+    extension: Extension,
     end: Option<Box<End>>,
 }
 
@@ -145,6 +148,7 @@ impl Connection {
             decoder: FrameDecoder::new(),
             assembler: MessageAssembler::default(),
             queue: SendQueue::default(),
+            extension: Extension::default(),
             end: None,
             commons,
         }
@@ -171,7 +175,7 @@ impl Connection {
     pub fn held_bytes(&self) -> usize {
         let opening = self.opening.as_ref().map_or(0, |opening| size_of_val(&**opening) + opening.held_bytes());
         let end = self.end.as_ref().map_or(0, |end| size_of_val(&**end));
-        opening + end + self.assembler.held_bytes() + self.queue.held_bytes()
+        opening + end + self.assembler.held_bytes() + self.queue.held_bytes() + self.extension.held_bytes()
     }
 
     // ---- bytes in
@@ -194,6 +198,11 @@ impl Connection {
                     }
                     // Our own choice, for §7.1.2 leaves it open: whoever has closed hears nothing more.
                     Ok(Some(Assembled::Message(_))) => {}
+                    Ok(Some(Assembled::Compressed(opcode, payload))) => {
+                        if let Some(message) = self.decompress(opcode, &payload, now) {
+                            return Some(Event::Message(message));
+                        }
+                    }
                     Ok(Some(Assembled::Control(frame))) => self.receive_control(frame, now),
                     Err(error) => self.fail(error, now),
                 },
@@ -243,8 +252,10 @@ impl Connection {
     fn poll_frame<'b>(&mut self, input: &mut Input<'b>) -> Result<Option<Assembled<'b>>, ProtocolError> {
         loop {
             if !self.decoder.is_in_payload() {
-                let Some(header) = self.decoder.poll_header(input)? else { return Ok(None) };
-                let limits = if self.is_restricted { self.commons.restricted_limits() } else { self.commons.limits() };
+                let Some(header) = self.decoder.poll_header_with(input, self.extension.is_agreed())? else {
+                    return Ok(None);
+                };
+                let limits = self.commons.limits_of(self.is_restricted);
                 self.assembler.begin_frame(&header, limits)?;
             }
             let Some(chunk) = self.decoder.poll_chunk(input) else { return Ok(None) };
@@ -312,6 +323,7 @@ impl Connection {
             self.opening = None;
             self.decoder = FrameDecoder::new();
             self.assembler = MessageAssembler::default();
+            self.extension = Extension::default();
         }
     }
 
@@ -325,14 +337,17 @@ impl Connection {
 
     // ---- commands
 
-    /// Accepts the request, with one of our own subprotocols or none (§4.2.2). Whoever does not decide at once asks for
+    /// Accepts the request, with one of our own subprotocols or none (§4.2.2), and with the first offer of an extension (§9.1)
+    /// that can be. Whoever does not decide at once asks for
     /// the [state](Connection::state) first: a request whose time is over has been refused.
     ///
     /// # Panics
     /// If no request waits for its answer, or the subprotocol is no token: a bug of the caller.
     pub fn accept(&mut self, request: &Request, subprotocol: Option<&str>, now: Instant) {
         assert!(self.state == State::Connecting && self.opening.is_none(), "no request waits for its answer");
-        self.queue.push_response(request.encode_accept(subprotocol));
+        let (extension, response) = self.commons.deflate().negotiate(&request.extensions());
+        self.queue.push_response(request.encode_accept(subprotocol, response.as_deref()));
+        self.extension = extension;
         self.state = State::Open;
         self.set_deadline(now, self.commons.limits().ping_interval);
     }
@@ -378,6 +393,11 @@ impl Connection {
     #[inline]
     pub fn send(&mut self, message: Message<'_>, now: Instant) -> bool {
         let (opcode, payload) = message.into_parts();
+        if self.extension.is_agreed()
+            && let Some(compressed) = self.compress(&payload)
+        {
+            return self.send_compressed(opcode, compressed, now);
+        }
         let has_room = self.has_room(header_len(payload.len() as u64) + payload.len(), now);
         if has_room {
             self.queue.push_frame(opcode, payload, &self.commons);
@@ -388,6 +408,15 @@ impl Connection {
     /// Queues a frame that other connections get as well; otherwise as [`send`](Connection::send).
     #[inline]
     pub fn send_shared(&mut self, frame: &SharedFrame, now: Instant) -> bool {
+        if self.extension.is_agreed() {
+            return self.send_variant(frame, now);
+        }
+        self.send_frame(frame, now)
+    }
+
+    /// Queues a frame as it is.
+    #[inline]
+    fn send_frame(&mut self, frame: &SharedFrame, now: Instant) -> bool {
         let has_room = self.has_room(frame.as_bytes().len(), now);
         if has_room {
             self.queue.push_shared(frame, &self.commons);

@@ -32,6 +32,8 @@ pub enum ProtocolError {
     ExpectedContinuation,
     /// §8.1: text, or the reason of a Close frame, that is not valid UTF-8.
     InvalidUtf8,
+    /// RFC 7692 §7.2.2: the payload of a compressed message that is no DEFLATE data, or that ends within a block.
+    InvalidDeflate,
     /// §10.4: a message of more bytes than the limit. Bytes announced so far, and the limit.
     MessageTooBig {
         /// Bytes of the message, with the payload that the last header announced.
@@ -51,7 +53,7 @@ impl ProtocolError {
     /// The code of the Close frame that fails the connection (§7.4.1).
     pub fn close_code(&self) -> CloseCode {
         match self {
-            ProtocolError::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            ProtocolError::InvalidUtf8 | ProtocolError::InvalidDeflate => CloseCode::INVALID_PAYLOAD,
             ProtocolError::MessageTooBig { .. } | ProtocolError::TooManyFrames(_) => CloseCode::MESSAGE_TOO_BIG,
             ProtocolError::ReservedOpcode(_)
             | ProtocolError::ReservedBits(_)
@@ -73,7 +75,7 @@ impl fmt::Display for ProtocolError {
         match self {
             ProtocolError::ReservedOpcode(opcode) => write!(f, "opcode {opcode:#x} is reserved (§5.2)"),
             ProtocolError::ReservedBits(bits) => {
-                write!(f, "RSV bits {bits:#04x} are set without an extension (§5.2)")
+                write!(f, "RSV bits {bits:#04x} are set where no extension gives them a meaning (§5.2)")
             }
             ProtocolError::UnmaskedFrame => write!(f, "a frame from a client must be masked (§5.1)"),
             ProtocolError::LengthNotMinimal(length) => {
@@ -91,6 +93,9 @@ impl fmt::Display for ProtocolError {
                 write!(f, "a new data frame inside a fragmented message (§5.4)")
             }
             ProtocolError::InvalidUtf8 => write!(f, "text must be valid UTF-8 (§8.1)"),
+            ProtocolError::InvalidDeflate => {
+                write!(f, "a compressed message that is not DEFLATE data (RFC 7692 §7.2.2)")
+            }
             ProtocolError::MessageTooBig { announced, limit } => {
                 write!(f, "a message of {announced} bytes, at most {limit} are taken")
             }

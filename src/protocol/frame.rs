@@ -66,6 +66,8 @@ impl Opcode {
 pub struct FrameHeader {
     /// FIN: this is the last fragment of its message.
     pub fin: bool,
+    /// RSV1: the message that begins with this frame is compressed (RFC 7692 §6).
+    pub rsv1: bool,
     /// What the frame holds.
     pub opcode: Opcode,
     /// The masking key; frames of a client have one, frames of a server have none (§5.1).
@@ -78,19 +80,34 @@ impl FrameHeader {
     /// The longest header: 2 bytes, a 64-bit length, a masking key.
     pub const BYTES_MAX: usize = 14;
 
-    /// Parses the header at the front of `bytes`, and says how many bytes it takes; `None` if its end has not come.
+    /// Parses the header at the front of `bytes`, and says how many bytes it takes; `None` if its end has not come. No
+    /// extension was agreed on.
+    ///
+    /// # Errors
+    /// Those of [`parse_with`](FrameHeader::parse_with).
+    #[inline]
+    pub fn parse(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+        FrameHeader::parse_with(bytes, false)
+    }
+
+    /// The same. RSV1 has a meaning if `has_rsv1`: permessage-deflate was agreed on.
     ///
     /// # Errors
     /// The first rule of §5.2 and §5.5 that is broken, as soon as the field that breaks it is there. That the frame
     /// is masked at all is the decoder's to check (§5.1): both directions parse here.
     #[inline]
-    pub fn parse(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+    pub fn parse_with(bytes: &[u8], has_rsv1: bool) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let (fin, reserved_bits) = (first & FIN != 0, first & RSV);
-        if reserved_bits != 0 {
+        let rsv1 = has_rsv1 && reserved_bits == RSV1;
+        if reserved_bits != 0 && !rsv1 {
             return Err(ProtocolError::ReservedBits(reserved_bits)); // §5.2: MUST be 0 unless negotiated
         }
         let opcode = Opcode::parse(first & OPCODE)?;
+        if rsv1 && !matches!(opcode, Opcode::Text | Opcode::Binary) {
+            // RFC 7692 §6.1: only on the first fragment of a message, and never on a control frame.
+            return Err(ProtocolError::ReservedBits(reserved_bits));
+        }
         if opcode.is_control() && !fin {
             return Err(ProtocolError::ControlFrameFragmented); // §5.5: MUST NOT be fragmented
         }
@@ -125,7 +142,7 @@ impl FrameHeader {
         } else {
             (None, length_end)
         };
-        Ok(Some((FrameHeader { fin, opcode, masking_key, payload_len }, header_end)))
+        Ok(Some((FrameHeader { fin, rsv1, opcode, masking_key, payload_len }, header_end)))
     }
 
     /// Appends the header to `out`, with the length in its shortest form.
@@ -140,7 +157,7 @@ impl FrameHeader {
     pub(super) fn to_bytes(self) -> [u8; FrameHeader::BYTES_MAX] {
         let mut bytes = [0; FrameHeader::BYTES_MAX];
         let mask = if self.masking_key.is_some() { MASK } else { 0 };
-        bytes[0] = if self.fin { FIN } else { 0 } | self.opcode as u8;
+        bytes[0] = if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 } | self.opcode as u8;
         let length_end = match self.payload_len {
             length @ 0..=125 => {
                 bytes[1] = mask | length as u8;
@@ -167,7 +184,7 @@ impl FrameHeader {
     /// The header of a whole frame that a server sends: FIN set (we never fragment), not masked (§5.1).
     #[inline]
     pub(super) fn of_server(opcode: Opcode, payload_len: usize) -> FrameHeader {
-        FrameHeader { fin: true, opcode, masking_key: None, payload_len: payload_len as u64 }
+        FrameHeader { fin: true, rsv1: false, opcode, masking_key: None, payload_len: payload_len as u64 }
     }
 }
 
@@ -208,6 +225,7 @@ struct PayloadState {
     masking_key: [u8; 4],
     opcode: Opcode,
     fin: bool,
+    rsv1: bool,
     is_begun: bool,
 }
 
@@ -218,6 +236,8 @@ pub struct Chunk<'b> {
     pub opcode: Opcode,
     /// Its frame is the last of its message.
     pub fin: bool,
+    /// Its frame is the first of a message that is compressed.
+    pub rsv1: bool,
     /// The bytes.
     pub bytes: &'b mut [u8],
     /// The frame's payload begins with it.
@@ -238,23 +258,36 @@ impl FrameDecoder {
         matches!(self.state, DecoderState::Payload(_))
     }
 
-    /// Takes the next header from `input`; `None` if its end has not come.
+    /// Takes the next header from `input`; `None` if its end has not come. No extension was agreed on.
     ///
     /// # Errors
     /// Those of [`FrameHeader::parse`], and a frame that is not masked.
     #[inline]
     pub fn poll_header(&mut self, input: &mut Input<'_>) -> Result<Option<FrameHeader>, ProtocolError> {
+        self.poll_header_with(input, false)
+    }
+
+    /// The same. RSV1 has a meaning if `has_rsv1`: permessage-deflate was agreed on.
+    ///
+    /// # Errors
+    /// Those of [`FrameHeader::parse_with`], and a frame that is not masked.
+    #[inline]
+    pub fn poll_header_with(
+        &mut self,
+        input: &mut Input<'_>,
+        has_rsv1: bool,
+    ) -> Result<Option<FrameHeader>, ProtocolError> {
         let DecoderState::Header { spilled, spilled_len } = &mut self.state else {
             panic!("a header is polled while a payload is coming: a bug");
         };
         let parsed = if *spilled_len == 0 {
-            let parsed = parse_of_client(input.peek())?;
+            let parsed = parse_of_client(input.peek(), has_rsv1)?;
             if let Some((_, header_end)) = parsed {
                 input.take(header_end);
             }
             parsed
         } else {
-            parse_spilled(spilled, *spilled_len, input)?
+            parse_spilled(spilled, *spilled_len, input, has_rsv1)?
         };
         let Some((header, _)) = parsed else {
             // §5.2: at most 14 bytes; what did not parse is shorter, so that it fits.
@@ -264,10 +297,10 @@ impl FrameDecoder {
             }
             return Ok(None);
         };
-        let FrameHeader { fin, opcode, masking_key, payload_len } = header;
+        let FrameHeader { fin, rsv1, opcode, masking_key, payload_len } = header;
         let masking_key = masking_key.expect("a frame without one was refused");
         self.state =
-            DecoderState::Payload(PayloadState { left: payload_len, masking_key, opcode, fin, is_begun: false });
+            DecoderState::Payload(PayloadState { left: payload_len, masking_key, opcode, fin, rsv1, is_begun: false });
         Ok(Some(header))
     }
 
@@ -302,12 +335,12 @@ impl FrameDecoder {
         unmask(bytes, payload.masking_key, 0);
         payload.masking_key.rotate_left(bytes.len() % 4);
         payload.left -= bytes.len() as u64;
-        let PayloadState { left, opcode, fin, is_begun, .. } = *payload;
+        let PayloadState { left, opcode, fin, rsv1, is_begun, .. } = *payload;
         payload.is_begun = true;
         if left == 0 {
             self.state = START;
         }
-        Chunk { opcode, fin, bytes, is_first: !is_begun, is_last: left == 0 }
+        Chunk { opcode, fin, rsv1, bytes, is_first: !is_begun, is_last: left == 0 }
     }
 }
 
@@ -319,14 +352,14 @@ impl Default for FrameDecoder {
 
 /// Parses a header and checks that a client sent it.
 #[inline]
-fn parse_of_client(bytes: &[u8]) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
+fn parse_of_client(bytes: &[u8], has_rsv1: bool) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
     // §5.1: a server MUST close the connection upon receiving a frame that is not masked. The second byte tells, so
     // that no rule about the bytes after it may come first.
     if bytes.get(1).is_some_and(|second| second & MASK == 0) {
-        FrameHeader::parse(&bytes[..2])?;
+        FrameHeader::parse_with(&bytes[..2], has_rsv1)?;
         return Err(ProtocolError::UnmaskedFrame);
     }
-    FrameHeader::parse(bytes)
+    FrameHeader::parse_with(bytes, has_rsv1)
 }
 
 /// Parses a header of which the first bytes were kept from the reads before, and takes the others.
@@ -334,13 +367,14 @@ fn parse_spilled(
     spilled: &[u8],
     spilled_len: u8,
     input: &mut Input<'_>,
+    has_rsv1: bool,
 ) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
     let kept = usize::from(spilled_len);
     let mut joined = [0; FrameHeader::BYTES_MAX];
     let added = input.len().min(joined.len() - kept);
     joined[..kept].copy_from_slice(&spilled[..kept]);
     joined[kept..kept + added].copy_from_slice(&input.peek()[..added]);
-    let parsed = parse_of_client(&joined[..kept + added])?;
+    let parsed = parse_of_client(&joined[..kept + added], has_rsv1)?;
     if let Some((_, header_end)) = parsed {
         input.take(header_end - kept);
     }
@@ -349,6 +383,7 @@ fn parse_spilled(
 
 const FIN: u8 = 0x80;
 const RSV: u8 = 0x70;
+const RSV1: u8 = 0x40;
 const OPCODE: u8 = 0x0f;
 const MASK: u8 = 0x80;
 const LENGTH: u8 = 0x7f;
@@ -382,7 +417,7 @@ mod tests {
         for payload_len in [0, 1, 125, 126, 127, 0xffff, 0x1_0000, LENGTH_MAX] {
             for masking_key in [None, Some(KEY)] {
                 for fin in [false, true] {
-                    let header = FrameHeader { fin, opcode: Opcode::Binary, masking_key, payload_len };
+                    let header = FrameHeader { fin, rsv1: false, opcode: Opcode::Binary, masking_key, payload_len };
                     let mut bytes = Vec::new();
                     header.encode(&mut bytes);
                     let mask_len = masking_key.map_or(0, |key| key.len());
@@ -427,7 +462,8 @@ mod tests {
     #[test]
     fn a_frame_cut_anywhere_gives_the_same_header_and_payload() {
         let payload: Vec<u8> = (0..300).map(|i| i as u8).collect();
-        let header = FrameHeader { fin: true, opcode: Opcode::Binary, masking_key: Some(KEY), payload_len: 300 };
+        let header =
+            FrameHeader { fin: true, rsv1: false, opcode: Opcode::Binary, masking_key: Some(KEY), payload_len: 300 };
         let mut encoded = Vec::new();
         header.encode(&mut encoded);
         encoded.extend_from_slice(&payload);

@@ -57,6 +57,14 @@ pub(super) fn deadline(now: Instant, wait: Duration) -> Instant {
 }
 
 impl Limits {
+    /// Bytes of one message as a client compresses it (RFC 7692): more than
+    /// [`message_bytes_max`](Limits::message_bytes_max), since what cannot be compressed gets longer by an eighth at the
+    /// worst. What is decompressed has no more than `message_bytes_max`.
+    pub fn compressed_bytes_max(&self) -> usize {
+        let bytes = self.message_bytes_max;
+        bytes.saturating_add(bytes / 8).saturating_add(64)
+    }
+
     /// Above so many queued bytes of its own a peer is not read: what it sends would only make more.
     pub fn queue_bytes_paused(&self) -> usize {
         (self.queue_bytes_max / 4).min(QUEUE_BYTES_PAUSED_MAX)

@@ -68,6 +68,8 @@ pub enum ControlFrame<'b> {
 pub enum Assembled<'b> {
     /// A message.
     Message(Message<'b>),
+    /// The payload of a message that is compressed (RFC 7692).
+    Compressed(Opcode, Cow<'b, [u8]>),
     /// A control frame.
     Control(ControlFrame<'b>),
 }
@@ -91,11 +93,13 @@ struct Partial {
 #[derive(Debug)]
 struct PartialMessage {
     payload: PartialPayload,
+    /// The opcode of a message that is compressed: its payload is collected as it is.
+    compressed: Option<Opcode>,
     frames: u32,
 }
 
 #[derive(Debug)]
-enum PartialPayload {
+pub(super) enum PartialPayload {
     Text { text: String, validator: Utf8Validator, bytes: usize },
     Binary(PayloadBuffer),
 }
@@ -111,6 +115,7 @@ impl MessageAssembler {
             return Ok(()); // §5.4: control frames MAY be injected in the middle of a fragmented message
         }
         let message = self.partial.as_mut().and_then(|partial| partial.message.as_mut());
+        let mut is_compressed = header.rsv1;
         let received = match (message, header.opcode) {
             (None, Opcode::Continuation) => return Err(ProtocolError::UnexpectedContinuation),
             (Some(message), Opcode::Continuation) => {
@@ -118,18 +123,17 @@ impl MessageAssembler {
                     return Err(ProtocolError::TooManyFrames(limits.message_frames_max));
                 }
                 message.frames += 1;
+                is_compressed = message.compressed.is_some();
                 message.payload.len()
             }
             (None, _) => 0,
             (Some(_), _) => return Err(ProtocolError::ExpectedContinuation),
         };
         // Subtract before comparing: a sum could wrap.
-        let room = limits.message_bytes_max.saturating_sub(received) as u64;
-        if header.payload_len > room {
-            return Err(ProtocolError::MessageTooBig {
-                announced: (received as u64).saturating_add(header.payload_len),
-                limit: limits.message_bytes_max as u64,
-            });
+        let limit = if is_compressed { limits.compressed_bytes_max() } else { limits.message_bytes_max };
+        if header.payload_len > limit.saturating_sub(received) as u64 {
+            let announced = (received as u64).saturating_add(header.payload_len);
+            return Err(ProtocolError::MessageTooBig { announced, limit: limit as u64 });
         }
         Ok(())
     }
@@ -140,12 +144,15 @@ impl MessageAssembler {
     /// [`ProtocolError::InvalidUtf8`] at the first bad byte of a text, whether or not the message is complete.
     #[inline]
     pub fn push<'b>(&mut self, chunk: Chunk<'b>) -> Result<Option<Assembled<'b>>, ProtocolError> {
-        let Chunk { opcode, fin, bytes, is_first, is_last } = chunk;
+        let Chunk { opcode, fin, rsv1, bytes, is_first, is_last } = chunk;
         let is_whole_frame = is_first && is_last;
         if opcode.is_control() {
             return Ok(self.push_control(opcode, bytes, is_whole_frame, is_last).map(Assembled::Control));
         }
         if is_whole_frame && fin && self.partial.as_ref().is_none_or(|partial| partial.message.is_none()) {
+            if rsv1 {
+                return Ok(Some(Assembled::Compressed(opcode, Cow::Borrowed(bytes))));
+            }
             let message = match opcode {
                 Opcode::Text => Message::text(parse(bytes)?),
                 _ => Message::binary(bytes),
@@ -153,18 +160,20 @@ impl MessageAssembler {
             return Ok(Some(Assembled::Message(message)));
         }
         let partial = self.partial.get_or_insert_default();
-        let message = partial.message.get_or_insert_with(|| PartialMessage::new(opcode));
+        let message = partial.message.get_or_insert_with(|| PartialMessage::new(opcode, rsv1));
         message.payload.append(bytes)?;
         if !(is_last && fin) {
             return Ok(None);
         }
-        self.finish().map(|message| Some(Assembled::Message(message)))
+        self.finish().map(Some)
     }
 
     /// Room for the next `left` bytes of a long binary message that has begun, to be read straight into; `None` where
     /// that does not pay or is too much.
     pub(super) fn room(&mut self, left: u64, commons: &Rc<Commons>) -> Option<&mut [u8]> {
-        match &mut self.partial.as_mut()?.message.as_mut()?.payload {
+        let message = self.partial.as_mut()?.message.as_mut()?;
+        match &mut message.payload {
+            _ if message.compressed.is_some() => None, // short, mostly
             PartialPayload::Binary(payload) => payload.room(usize::try_from(left).ok()?, commons),
             PartialPayload::Text { .. } => None, // it is checked and copied piece by piece
         }
@@ -183,10 +192,14 @@ impl MessageAssembler {
     }
 
     /// The message, once its last frame is whole.
-    pub(super) fn finish(&mut self) -> Result<Message<'static>, ProtocolError> {
+    pub(super) fn finish(&mut self) -> Result<Assembled<'static>, ProtocolError> {
         let message = self.partial.as_mut().and_then(|partial| partial.message.take());
         self.drop_if_whole();
-        message.expect("a frame of it has come").payload.finish()
+        let PartialMessage { payload, compressed, .. } = message.expect("a frame of it has come");
+        Ok(match (compressed, payload.finish()?) {
+            (Some(opcode), message) => Assembled::Compressed(opcode, message.into_parts().1),
+            (None, message) => Assembled::Message(message),
+        })
     }
 
     /// Heap bytes that it owns.
@@ -235,18 +248,26 @@ impl MessageAssembler {
 }
 
 impl PartialMessage {
-    fn new(opcode: Opcode) -> PartialMessage {
-        let payload = match opcode {
-            Opcode::Text => PartialPayload::Text { text: String::new(), validator: Utf8Validator::default(), bytes: 0 },
-            _ => PartialPayload::Binary(PayloadBuffer::default()),
-        };
-        PartialMessage { payload, frames: 1 }
+    fn new(opcode: Opcode, is_compressed: bool) -> PartialMessage {
+        let collected = if is_compressed { Opcode::Binary } else { opcode };
+        PartialMessage {
+            payload: PartialPayload::new(collected),
+            compressed: is_compressed.then_some(opcode),
+            frames: 1,
+        }
     }
 }
 
 impl PartialPayload {
+    pub(super) fn new(opcode: Opcode) -> PartialPayload {
+        match opcode {
+            Opcode::Text => PartialPayload::Text { text: String::new(), validator: Utf8Validator::default(), bytes: 0 },
+            _ => PartialPayload::Binary(PayloadBuffer::default()),
+        }
+    }
+
     /// Bytes received so far, those of a cut character included.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             PartialPayload::Text { bytes, .. } => *bytes,
             PartialPayload::Binary(payload) => payload.len(),
@@ -260,7 +281,7 @@ impl PartialPayload {
         }
     }
 
-    fn append(&mut self, chunk: &[u8]) -> Result<(), ProtocolError> {
+    pub(super) fn append(&mut self, chunk: &[u8]) -> Result<(), ProtocolError> {
         match self {
             PartialPayload::Text { text, validator, bytes } => {
                 *bytes += chunk.len();
@@ -271,7 +292,7 @@ impl PartialPayload {
         Ok(())
     }
 
-    fn finish(self) -> Result<Message<'static>, ProtocolError> {
+    pub(super) fn finish(self) -> Result<Message<'static>, ProtocolError> {
         match self {
             PartialPayload::Text { text, validator, .. } => {
                 validator.finish()?; // §8.1: a character must not be cut by the end of the message
@@ -287,7 +308,7 @@ mod tests {
     use super::*;
 
     fn header(fin: bool, opcode: Opcode, payload_len: usize) -> FrameHeader {
-        FrameHeader { fin, opcode, masking_key: None, payload_len: payload_len as u64 }
+        FrameHeader { fin, rsv1: false, opcode, masking_key: None, payload_len: payload_len as u64 }
     }
 
     fn limits(message_bytes_max: usize) -> Limits {
@@ -303,7 +324,7 @@ mod tests {
     ) -> Result<Option<Assembled<'b>>, ProtocolError> {
         let header = header(fin, opcode, bytes.len());
         assembler.begin_frame(&header, &limits(10))?;
-        assembler.push(Chunk { opcode, fin, bytes, is_first: true, is_last: true })
+        assembler.push(Chunk { opcode, fin, rsv1: false, bytes, is_first: true, is_last: true })
     }
 
     #[test]

@@ -18,7 +18,8 @@
 //!
 //! [`conformance`] is the other way round: each rule of the RFC, with the code that keeps it and the tests that show it.
 //!
-//! Not here: §4.1 (the client), §5.8 and §9 (no extension is accepted yet). §10.2 is in [`handshake::origin`]. §6.1,
+//! Not here: §4.1 (the client). §5.8 and §9, extensions: there is one, RFC 7692, in `deflate` with the feature of this name, and
+//! [`compression`] says whether it is used. §10.2 is in [`handshake::origin`]. §6.1,
 //! sending, is [`Connection::send`]: a message is one frame.
 //!
 //! Beside them: [`input`] (the bytes just read), [`send_queue`] (encoded frames that wait for the socket),
@@ -27,8 +28,14 @@
 
 pub mod close;
 pub mod commons;
+pub mod compression;
 pub mod conformance;
 pub mod connection;
+#[cfg(feature = "deflate")]
+pub mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "no_deflate.rs"]
+mod deflate;
 pub mod end;
 pub mod error;
 pub mod frame;
@@ -47,6 +54,7 @@ pub mod utf8;
 
 pub use close::CloseCode;
 pub use commons::Commons;
+pub use compression::Compression;
 pub use connection::{Connection, Event, State};
 pub use end::End;
 pub use error::{HandshakeError, ProtocolError};

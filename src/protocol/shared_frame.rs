@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::deflate::Variants;
 use super::frame::{FrameHeader, Opcode, header_len};
 
 /// A whole frame (or several), encoded once and shared by all who receive it.
@@ -12,17 +13,17 @@ pub struct SharedFrame {
 
 /// One pointer to them is enough, since they lie behind another one.
 #[derive(Debug)]
-struct FrameBytes(Vec<u8>);
+struct FrameBytes(Vec<u8>, Variants);
 
 impl SharedFrame {
     /// A text message in one frame.
     pub fn text(text: &str) -> SharedFrame {
-        SharedFrame::encode(Opcode::Text, text.as_bytes())
+        SharedFrame::encode(FrameHeader::of_server(Opcode::Text, text.len()), text.as_bytes())
     }
 
     /// A binary message in one frame.
     pub fn binary(payload: &[u8]) -> SharedFrame {
-        SharedFrame::encode(Opcode::Binary, payload)
+        SharedFrame::encode(FrameHeader::of_server(Opcode::Binary, payload.len()), payload)
     }
 
     /// Header and payload, as they go over the wire.
@@ -40,6 +41,21 @@ impl SharedFrame {
         &self.bytes.0[header_len..]
     }
 
+    /// What the frame holds; of several, the first.
+    pub(super) fn opcode(&self) -> Opcode {
+        if self.bytes.0[0] & 0x0f == Opcode::Text as u8 { Opcode::Text } else { Opcode::Binary }
+    }
+
+    /// Its compressed forms, as far as somebody needed them.
+    pub(super) fn variants(&self) -> &Variants {
+        &self.bytes.1
+    }
+
+    /// A message that is compressed, in one frame.
+    pub(super) fn compressed(opcode: Opcode, compressed: &[u8]) -> SharedFrame {
+        SharedFrame::encode(FrameHeader { rsv1: true, ..FrameHeader::of_server(opcode, compressed.len()) }, compressed)
+    }
+
     /// Whether it is the same one, not only one of the same content.
     pub(super) fn is_same(&self, other: &SharedFrame) -> bool {
         Rc::ptr_eq(&self.bytes, &other.bytes)
@@ -52,19 +68,19 @@ impl SharedFrame {
 
     /// Both frames, one after the other.
     pub(super) fn followed_by(&self, next: &SharedFrame) -> SharedFrame {
-        SharedFrame { bytes: Rc::new(FrameBytes([self.as_bytes(), next.as_bytes()].concat())) }
+        SharedFrame::from_raw([self.as_bytes(), next.as_bytes()].concat())
     }
 
     /// Bytes that are no frame, but are shared in the same way: the body of an HTTP response.
     pub(super) fn from_raw(bytes: Vec<u8>) -> SharedFrame {
-        SharedFrame { bytes: Rc::new(FrameBytes(bytes)) }
+        SharedFrame { bytes: Rc::new(FrameBytes(bytes, Variants::default())) }
     }
 
-    fn encode(opcode: Opcode, payload: &[u8]) -> SharedFrame {
+    fn encode(header: FrameHeader, payload: &[u8]) -> SharedFrame {
         let mut bytes = Vec::with_capacity(header_len(payload.len() as u64) + payload.len());
-        FrameHeader::of_server(opcode, payload.len()).encode(&mut bytes);
+        header.encode(&mut bytes);
         bytes.extend_from_slice(payload);
-        SharedFrame { bytes: Rc::new(FrameBytes(bytes)) }
+        SharedFrame::from_raw(bytes)
     }
 }
 

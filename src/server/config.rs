@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::network::Network;
-use crate::protocol::Limits;
 use crate::protocol::handshake::origin::Origins;
+use crate::protocol::{Compression, Limits};
 
 /// How a server is set up.
 #[derive(Debug, Clone)]
@@ -16,6 +16,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// The bounds of each connection.
     pub limits: Limits,
+    /// Whether messages are compressed (default: they are not). All else needs the cargo feature `deflate`.
+    pub compression: Compression,
     /// Connections at a time (default: no bound but the limit of open files). Those above get 503.
     ///
     /// Those whose opening handshake is not complete may be a quarter of them, and 16 in any case: with one more, the
@@ -70,6 +72,7 @@ impl Default for Config {
         Config {
             listen: vec!["localhost:8765".to_owned()],
             tls: None,
+            compression: Compression::Off,
             limits: Limits::default(),
             connections_max: usize::MAX,
             connections_per_address_max: None,

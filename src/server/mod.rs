@@ -123,7 +123,7 @@ impl<A: App, N: Net> Server<A, N> {
     /// A server on a network of any kind, such as a simulated one.
     pub fn with_net(mut net: N, config: &Config, app: A) -> Server<A, N> {
         let now = net.now();
-        let commons = Commons::new(config.limits.clone());
+        let commons = Commons::with_compression(config.limits.clone(), config.compression);
         let epoch = commons.epoch(now);
         Server {
             net,

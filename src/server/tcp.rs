@@ -17,6 +17,7 @@ use super::bell::{Bell, Reloader, Stopper};
 use super::net::{Net, Ready};
 use super::transport::{Certificate, Stream};
 use super::{Config, Server};
+use crate::protocol::Compression;
 
 /// Listeners, a poll and the clock of the system.
 #[derive(Debug)]
@@ -45,6 +46,10 @@ impl Tcp {
         let fail = |name: &str, error| BindError { name: name.to_owned(), error };
         if names.is_empty() {
             return Err(fail("nothing", io::Error::new(ErrorKind::InvalidInput, "no address was given")));
+        }
+        if config.compression != Compression::Off && !Compression::IS_THERE {
+            let problem = "this build cannot compress; build it with `cargo build --release --features deflate`";
+            return Err(fail(&names.join(" "), io::Error::other(problem)));
         }
         let certificate = Certificate::load(config.tls.as_ref()).map_err(|error| fail(&names.join(" "), error))?;
         let (mut sockets, mut schemes) = (Vec::new(), Vec::new());

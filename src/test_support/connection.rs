@@ -327,7 +327,8 @@ fn client_frame(source: &mut Source<'_>) -> Vec<u8> {
     let key = source.array();
     let fin = kind & 16 == 0 || opcode.is_control();
     let mut frame = Vec::new();
-    FrameHeader { fin, opcode, masking_key: Some(key), payload_len: payload.len() as u64 }.encode(&mut frame);
+    FrameHeader { fin, rsv1: false, opcode, masking_key: Some(key), payload_len: payload.len() as u64 }
+        .encode(&mut frame);
     unmask(&mut payload, key, 0);
     frame.extend_from_slice(&payload);
     frame

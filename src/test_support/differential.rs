@@ -144,6 +144,7 @@ fn is_about_a_header(error: ProtocolError) -> bool {
         | ProtocolError::UnexpectedContinuation
         | ProtocolError::ExpectedContinuation => true,
         ProtocolError::InvalidUtf8
+        | ProtocolError::InvalidDeflate
         | ProtocolError::MessageTooBig { .. }
         | ProtocolError::TooManyFrames(_)
         | ProtocolError::CloseTooShort

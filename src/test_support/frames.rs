@@ -46,6 +46,7 @@ pub fn frame_header(data: &[u8]) {
     let is_long = !opcode.is_control();
     let header = FrameHeader {
         fin: flags & 1 != 0 || opcode.is_control(),
+        rsv1: false,
         opcode,
         masking_key: (flags & 2 != 0).then(|| source.array()),
         payload_len: if is_long {

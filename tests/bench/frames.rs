@@ -33,6 +33,7 @@ fn spy() -> (SocketAddr, Receiver<Frames>) {
                     let message = std::mem::take(&mut message);
                     let payload = payload(&message);
                     let reply = FrameHeader {
+                        rsv1: false,
                         fin: true,
                         opcode: message[0].1,
                         masking_key: None,

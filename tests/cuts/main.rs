@@ -286,6 +286,7 @@ fn number_of_protocol_error(error: &ProtocolError) -> usize {
         ProtocolError::TooManyFrames(_) => 11,
         ProtocolError::CloseTooShort => 12,
         ProtocolError::InvalidCloseCode(_) => 13,
+        ProtocolError::InvalidDeflate => 14,
     }
 }
 

@@ -87,7 +87,8 @@ fn the_most_significant_bit_of_a_length_must_be_0() {
 #[test]
 fn the_longest_length_with_its_most_significant_bit_clear_is_encoded() {
     let mut bytes = Vec::new();
-    FrameHeader { fin: true, opcode: Opcode::Binary, masking_key: None, payload_len: LENGTH_MAX }.encode(&mut bytes);
+    FrameHeader { fin: true, rsv1: false, opcode: Opcode::Binary, masking_key: None, payload_len: LENGTH_MAX }
+        .encode(&mut bytes);
     assert_eq!(bytes, [FIN | BINARY, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
 }
 
@@ -95,7 +96,8 @@ fn the_longest_length_with_its_most_significant_bit_clear_is_encoded() {
 #[should_panic(expected = "that long")]
 fn a_length_with_its_most_significant_bit_set_is_not_encoded() {
     let payload_len = LENGTH_MAX + 1;
-    FrameHeader { fin: true, opcode: Opcode::Binary, masking_key: None, payload_len }.encode(&mut Vec::new());
+    FrameHeader { fin: true, rsv1: false, opcode: Opcode::Binary, masking_key: None, payload_len }
+        .encode(&mut Vec::new());
 }
 
 #[test]

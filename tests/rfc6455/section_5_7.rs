@@ -8,7 +8,7 @@ use crate::wire::client_frame;
 
 /// The header of a frame that is not masked, with the bytes that it takes.
 fn header(fin: bool, opcode: Opcode, payload_len: u64, header_len: usize) -> (FrameHeader, usize) {
-    (FrameHeader { fin, opcode, masking_key: None, payload_len }, header_len)
+    (FrameHeader { fin, rsv1: false, opcode, masking_key: None, payload_len }, header_len)
 }
 
 /// What `bytes` begin with, which must be the same when it is encoded again.

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::{Connection, Event, State};
 use crate::protocol::frame::{FrameHeader, header_len};
-use crate::protocol::message::Message;
+use crate::protocol::message::{Assembled, Message};
 
 impl Connection {
     /// Room for what comes next, if that is the rest of a long binary payload: whoever reads the transport into the
@@ -43,8 +43,10 @@ impl Connection {
         if !(chunk.is_last && chunk.fin) {
             return None;
         }
-        let message = self.assembler.finish().expect("only binary messages have room, and they are always valid");
-        Some(Event::Message(message))
+        match self.assembler.finish() {
+            Ok(Assembled::Message(message)) => Some(Event::Message(message)),
+            other => panic!("only binary messages have room, and they are always valid: {other:?}"),
+        }
     }
 
     /// As [`send`](Connection::send), but if nothing waits the socket is asked first: `write` gets the header and the
@@ -57,6 +59,11 @@ impl Connection {
         write: impl FnOnce(&[u8], &[u8]) -> usize,
     ) -> bool {
         let (opcode, payload) = message.into_parts();
+        if self.extension.is_agreed()
+            && let Some(compressed) = self.compress(&payload)
+        {
+            return self.send_compressed(opcode, compressed, now);
+        }
         let header_len = header_len(payload.len() as u64);
         if !self.has_room(header_len + payload.len(), now) {
             return false;

@@ -111,7 +111,7 @@ impl Request {
         offered.iter().find_map(|offer| supported.iter().map(AsRef::as_ref).find(|known| known == offer))
     }
 
-    /// The extensions that the client offers (§9.1). This server accepts none.
+    /// The extensions that the client offers (§9.1), in its order of preference.
     pub fn extensions(&self) -> Vec<ExtensionOffer<'_>> {
         parse_extensions(self.header(EXTENSIONS)).unwrap_or_default()
     }
@@ -121,8 +121,9 @@ impl Request {
         str::from_utf8(&self.accept).unwrap_or_default()
     }
 
-    /// The response that accepts the request (§4.2.2), with one of the server's own subprotocols or none.
-    pub(super) fn encode_accept(&self, subprotocol: Option<&str>) -> Vec<u8> {
+    /// The response that accepts the request (§4.2.2), with one of the server's own subprotocols or none, and with an
+    /// extension that was agreed on.
+    pub(super) fn encode_accept(&self, subprotocol: Option<&str>, extension: Option<&str>) -> Vec<u8> {
         let mut response = Vec::with_capacity(160);
         response.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
@@ -132,6 +133,10 @@ impl Request {
             assert!(is_token(subprotocol.as_bytes()), "{subprotocol:?} is no name of a subprotocol");
             response.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             response.extend_from_slice(subprotocol.as_bytes());
+        }
+        if let Some(extension) = extension {
+            response.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+            response.extend_from_slice(extension.as_bytes());
         }
         response.extend_from_slice(b"\r\n\r\n");
         response
@@ -313,7 +318,7 @@ mod tests {
         assert_eq!(request.header("ORIGIN"), [b"http://example.com"]);
         assert_eq!(request.subprotocols(), ["chat", "superchat"]);
         assert_eq!(request.accept_value(), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        let response = String::from_utf8(request.encode_accept(Some("chat"))).unwrap();
+        let response = String::from_utf8(request.encode_accept(Some("chat"), None)).unwrap();
         assert_eq!(
             response,
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
