@@ -21,7 +21,7 @@ use frameloop::server::Server;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::application::{Application, Serve};
-use crate::cli::network::{ANY_CLIENT, ANY_PAGE, openness};
+use crate::cli::network::{ANY_CLIENT, ANY_CLIENT_OF_ECHO, ANY_PAGE, openness};
 use crate::cli::{Command, Method, Mode, Options, Pages};
 use crate::folder::Folder;
 
@@ -92,7 +92,8 @@ fn run(options: &Options, open_files: usize, app: Application) -> Result<(), Str
             open_files
         );
     }
-    let is_open = [(options.auth.0 == Method::None, ANY_CLIENT), (options.config.origins.is_any(), ANY_PAGE)];
+    let any_client = if options.mode == Mode::Echo { ANY_CLIENT_OF_ECHO } else { ANY_CLIENT };
+    let is_open = [(options.auth.0 == Method::None, any_client), (options.config.origins.is_any(), ANY_PAGE)];
     let open: Vec<&str> = is_open.into_iter().filter(|(is_open, _)| *is_open).map(|(_, what)| what).collect();
     if let Some(line) = openness(server.addresses(), &open) {
         log::warn!("{line}");

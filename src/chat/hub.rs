@@ -28,7 +28,7 @@ use std::fmt::Display;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use self::access::Access;
+use self::access::{Access, Place};
 use self::options::{ABSENT_PER_USER_MAX, BATCH_MAX, DUE_PER_TURN, Options, RESTART_SPREAD};
 use self::post::Post;
 use self::replay::Link;
@@ -166,7 +166,7 @@ impl Hub {
         match self.ids.next_id() {
             Ok(session) => {
                 self.clients.insert(id, Client::Plain(session));
-                self.access.count(id);
+                self.access.count(id, Place::Counted);
                 self.mind_lobby(id, out);
             }
             Err(error) => self.fail(id, &error, out),

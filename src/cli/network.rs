@@ -51,6 +51,9 @@ pub(crate) fn openness(addresses: &[SocketAddr], open: &[&str]) -> Option<String
 /// What [`openness`] says of `--auth none`.
 pub(crate) const ANY_CLIENT: &str = "any client, without a token (--auth none)";
 
+/// What [`openness`] says of echo, which knows no users.
+pub(crate) const ANY_CLIENT_OF_ECHO: &str = "any client, for echo asks nobody who it is";
+
 /// What [`openness`] says of `--origin '*'`.
 pub(crate) const ANY_PAGE: &str = "any page (--origin '*')";
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::app::ConnId;
 use super::peer::{Peer, Traffic};
-use crate::protocol::handshake::origin::Provenance;
+use crate::protocol::handshake::origin::{Channel, Provenance};
 use crate::protocol::handshake::query::masked_target;
 use crate::protocol::{Document, DocumentRequest, End, HandshakeError, Request};
 
@@ -102,7 +102,7 @@ pub(crate) fn dropped_stranger(address: SocketAddr) {
 }
 
 /// What a line says of a page or a host that is refused, and how to let it in, if there is a way.
-pub(crate) fn explanation(error: HandshakeError, request: &Provenance<'_>) -> String {
+pub(crate) fn explanation(error: HandshakeError, request: &Provenance<'_>, channel: Channel) -> String {
     let field = |name, values: &[&[u8]]| {
         let value = values.first().map(|value| String::from_utf8_lossy(value));
         Optional(name, value.as_deref().map(Escaped).map(Quoted)).to_string()
@@ -115,7 +115,7 @@ pub(crate) fn explanation(error: HandshakeError, request: &Provenance<'_>) -> St
         _ => String::new(),
     };
     // One that is cut would let somebody else in.
-    let pattern = request.pattern(error).filter(|pattern| pattern.len() <= PEER_TEXT_BYTES_MAX);
+    let pattern = request.pattern(error, channel).filter(|pattern| pattern.len() <= PEER_TEXT_BYTES_MAX);
     let advice = Optional("; to let it in, start it with --origin ", pattern.as_deref().map(Escaped));
     format!("{fields} detail=\"{error}{advice}\"")
 }
@@ -215,7 +215,8 @@ mod tests {
         let of = |error, host: &str, origins: &[&str]| {
             let origins = origins.iter().map(|origin| origin.as_bytes()).collect();
             let host = host.as_bytes();
-            explanation(error, &Provenance { host, origins, forwarded_hosts: vec![b"f"], forwarded_for: vec![] })
+            let request = Provenance { host, origins, forwarded_hosts: vec![b"f"], forwarded_for: vec![] };
+            explanation(error, &request, Channel::default())
         };
         let foreign_page = HandshakeError::Origin;
         assert_eq!(

@@ -249,7 +249,7 @@ impl<A: App, N: Net> Server<A, N> {
         peer.set_address(client);
         let channel = Channel { is_loopback: peer.is_on_loopback, is_secure: peer.transport.is_secure() };
         if let Err(error) = self.admission.check_site(request, channel, is_upgrade) {
-            self.peers.explain(key, journal::explanation(error, request));
+            self.peers.explain(key, journal::explanation(error, request, channel));
             return Err(error);
         }
         let Some(peer) = self.peers.get_mut(key) else { return Ok(None) };

@@ -83,12 +83,17 @@ fn each_way_to_show_a_token_lets_in_with_a_good_one_and_not_with_another() {
         }
     }
     for token in ["hush-hus", "hush-hush2", "HUSH-HUSH", "ann:hush-hush"] {
-        for (way, target, lines) in ways(token).into_iter().filter(|(way, ..)| *way != "cookie") {
+        for (way, target, lines) in ways(token) {
             // A `:` cannot stand in a subprotocol.
             if token.contains(':') && way.contains('s') {
                 continue;
             }
-            let (status, head) = answer(&mut ask(address, &target, &lines));
+            let mut raw = ask(address, &target, &lines);
+            let (status, head) = answer(&mut raw);
+            if way == "cookie" {
+                assert_eq!((status, raw.read_text().contains("unauthorized")), (101, true), "a page is told: {head}");
+                continue;
+            }
             assert_eq!(status, 401, "{way} {token}: {head}");
             assert!(head.contains("\r\nWWW-Authenticate: Bearer\r\n"), "{way}: {head}");
         }
@@ -262,9 +267,11 @@ fn a_signed_token_is_good_until_it_is_over_and_never_if_it_was_changed() {
     const NO_ALGORITHM: &str = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0";
     const PAST: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4iLCJhdWQiOiJjaGF0IiwiZXhwIjoxNzM0MTkwM\
         DAwfQ.YGAdx1Z_VzlNmNHXdV8wnBIM_BiESla0ntXN4Q_Nen8";
+    const OF_ANOTHER_KEY: &str = "CFrVfyGUgeFW97mg2pbdC-kMwsONuCkoT_jEebVu3nA";
     const OTHER_CLAIMS: &str = "eyJzdWIiOiJib2IiLCJhdWQiOiJjaGF0In0";
     let secret = Secret::new("secret", SECRET);
-    let mut server = start(&["--auth", "jwt", "--jwt-secret-file", secret.path(), "--jwt-aud", "chat"]);
+    let more = ["--jwt-aud", "chat", "--auth-cookie", "sid", "--auth-query"];
+    let mut server = start(&[&["--auth", "jwt", "--jwt-secret-file", secret.path()][..], &more].concat());
     let address = server.address();
     let good = format!("{HEAD}.{CLAIMS}.{SIGNATURE}");
     for (what, token, status) in [
@@ -273,24 +280,28 @@ fn a_signed_token_is_good_until_it_is_over_and_never_if_it_was_changed() {
         ("another algorithm", format!("{NO_ALGORITHM}.{CLAIMS}.{SIGNATURE}"), 401),
         ("no algorithm", format!("{NO_ALGORITHM}.{CLAIMS}."), 401),
         ("no signature", format!("{HEAD}.{CLAIMS}."), 401),
+        ("another key", format!("{HEAD}.{CLAIMS}.{OF_ANOTHER_KEY}"), 401),
         ("a part of it", good[..good.len() - 1].to_owned(), 401),
         ("over", PAST.to_owned(), 401),
         ("nonsense", "abc".to_owned(), 401),
     ] {
-        let bearer = format!("Authorization: Bearer {token}\r\n");
-        assert_eq!(answer(&mut ask(address, "/", &bearer)).0, status, "{what}");
-        let mut raw = ask(address, "/", &format!("{bearer}{PAGE}"));
-        assert_eq!(answer(&mut raw).0, 101, "{what}, from a page");
-        if status != 101 {
-            let (error, close) = if what == "over" { ("token_expired", 4200) } else { ("unauthorized", 4001) };
-            assert!(raw.read_text().contains(&format!("\"code\":\"{error}\"")), "{what}");
-            assert_eq!(raw.read_frame().close_code(), Some(close), "{what}");
+        let (error, close) = if what == "over" { ("token_expired", 4200) } else { ("unauthorized", 4001) };
+        for (way, target, lines) in ways(&token) {
+            let (expected, of_page) = if way == "cookie" { (101, "") } else { (status, PAGE) };
+            assert_eq!(answer(&mut ask(address, &target, &lines)).0, expected, "{what} {way}");
+            let mut raw = ask(address, &target, &format!("{lines}{of_page}"));
+            assert_eq!(answer(&mut raw).0, 101, "{what} {way}, from a page");
+            if status != 101 {
+                assert!(raw.read_text().contains(&format!("\"code\":\"{error}\"")), "{what} {way}");
+                assert_eq!(raw.read_frame().close_code(), Some(close), "{what} {way}");
+            }
         }
+        let mut raw = ask(address, "/", "Sec-WebSocket-Protocol: frameloop.v1\r\n");
+        assert_eq!(answer(&mut raw).0, 101, "it may still say who it is");
+        raw.send_text(&format!(r#"{{"type":"hello","v":1,"token":"{token}","rooms":{{}}}}"#));
+        let said = if status == 101 { r#""user":"ann""#.to_owned() } else { format!("\"code\":\"{error}\"") };
+        assert!(raw.read_text().contains(&said), "{what} in hello");
     }
-    let mut raw = ask(address, "/", "Sec-WebSocket-Protocol: frameloop.v1\r\n");
-    assert_eq!(answer(&mut raw).0, 101, "it may still say who it is");
-    raw.send_text(&format!(r#"{{"type":"hello","v":1,"token":"{good}","rooms":{{}}}}"#));
-    assert!(raw.read_text().contains(r#""user":"ann""#));
     server.stop();
     let log = server.stderr.rest().join("\n");
     assert!(!log.contains(SIGNATURE) && !log.contains(CLAIMS) && !log.contains("thirty-two"), "{log}");

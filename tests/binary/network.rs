@@ -1,6 +1,7 @@
 //! The flags that say who may connect, and what the log says of those who may not.
 
 use std::net::SocketAddr;
+use std::process::Command;
 
 use crate::harness::{Child, server, start};
 use crate::raw::Raw;
@@ -124,6 +125,9 @@ fn what_is_open_to_everybody_is_said_at_the_start() {
     let address = open.address();
     let all = "any client, without a token (--auth none), any page (--origin '*')";
     assert_eq!(line(&mut open), format!("open to everybody on {address}: {all}"));
+    let mut echo = Child::spawn(Command::new(env!("CARGO_BIN_EXE_frameloop")).args(["echo", "--listen", "0.0.0.0:0"]));
+    let address = echo.address();
+    assert_eq!(line(&mut echo), format!("open to everybody on {address}: any client, for echo asks nobody who it is"));
     let tokens = std::env::temp_dir().join(format!("frameloop-open-{}", std::process::id()));
     std::fs::write(&tokens, "ann:hush").unwrap();
     let guarded = ["--listen", "0.0.0.0:0", "--origin", "null", "--auth", "token", "--token-file"];

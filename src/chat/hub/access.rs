@@ -20,11 +20,22 @@ pub(super) struct Access {
     /// Without authentication and without a rate nobody is in it.
     pub(super) known: ConnTable<Box<Known>>,
     /// Connections by user.
-    pub(super) users: HashMap<Rc<str>, usize>,
+    pub(super) users: HashMap<Rc<str>, Connections>,
     /// Until when what users said on connections that are gone counts against their rate.
     pub(super) said: HashMap<Rc<str>, Instant>,
+    /// With so many it is looked which of them are over: twice as many as were left the last time.
+    said_sweep_len: usize,
     /// What was found out of a request, until its connection is open.
     pub(super) admission: Admission,
+}
+
+/// The connections of one user.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Connections {
+    /// Those that may stay.
+    pub(super) counted: usize,
+    /// Those whose hello has not come. It may take the place of one of the others.
+    pub(super) waiting: usize,
 }
 
 /// What is to become of a request that was not refused.
@@ -102,9 +113,25 @@ pub(super) struct Known {
     pub(super) proven: Option<Proven>,
     /// When its token holds no longer.
     pub(super) expiry: Option<Ticket>,
-    /// It counts among the connections of its user.
-    pub(super) is_counted: bool,
+    /// It counts among the connections of its user, as one that waits for its hello or as one that may stay.
+    pub(super) place: Option<Place>,
     pub(super) bucket: Bucket,
+}
+
+/// How a connection counts for its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Waiting,
+    Counted,
+}
+
+impl Connections {
+    fn of(&mut self, place: Place) -> &mut usize {
+        match place {
+            Place::Waiting => &mut self.waiting,
+            Place::Counted => &mut self.counted,
+        }
+    }
 }
 
 impl Access {
@@ -151,34 +178,43 @@ impl Access {
 
     /// What a user said on a connection that is gone counts on its next ones.
     fn note_said(&mut self, user: &Rc<str>, until: Instant, now: Instant) {
-        if self.said.len() >= SAID_MIN && self.said.len() == self.said.capacity() {
+        if self.said.len() >= self.said_sweep_len.max(SAID_MIN) {
             self.said.retain(|_, until| *until > now);
+            if self.said.len() > SAID_MAX / 2 {
+                self.said.clear();
+            }
+            shrink_map(&mut self.said);
+            self.said_sweep_len = 2 * self.said.len();
         }
         let said = self.said.entry(user.clone()).or_insert(until);
         *said = until.max(*said);
     }
 
-    pub(super) fn connections(&self, user: &str) -> usize {
-        self.users.get(user).copied().unwrap_or(0)
+    pub(super) fn connections(&self, user: &str) -> Connections {
+        self.users.get(user).copied().unwrap_or_default()
     }
 
-    /// From now on a client counts for its user.
-    pub(super) fn count(&mut self, id: ConnId) {
-        let Some(known) = self.known.get_mut(id).filter(|known| !known.is_counted) else { return };
+    /// From now on a client counts for its user, in this way and no other.
+    pub(super) fn count(&mut self, id: ConnId, place: Place) {
+        let Some(known) = self.known.get_mut(id) else { return };
         let Some(proven) = &known.proven else { return };
-        known.is_counted = true;
-        *self.users.entry(proven.grant.user.clone()).or_default() += 1;
+        let before = known.place.replace(place);
+        let connections = self.users.entry(proven.grant.user.clone()).or_default();
+        if let Some(before) = before {
+            *connections.of(before) -= 1;
+        }
+        *connections.of(place) += 1;
     }
 
     /// A client is gone. Returns what was known of it.
     pub(super) fn forget(&mut self, id: ConnId, now: Instant) -> Option<Box<Known>> {
         let known = self.known.remove(id)?;
         let Some(user) = known.proven.as_ref().map(|proven| proven.grant.user.clone()) else { return Some(known) };
-        if known.is_counted
-            && let Some(count) = self.users.get_mut(&user)
+        if let Some(place) = known.place
+            && let Some(connections) = self.users.get_mut(&user)
         {
-            *count -= 1;
-            if *count == 0 {
+            *connections.of(place) -= 1;
+            if connections.counted + connections.waiting == 0 {
                 self.users.remove(&user);
                 shrink_map(&mut self.users);
             }
@@ -193,3 +229,31 @@ impl Access {
 
 /// Below so many entries nothing is taken out of the table of what users said.
 const SAID_MIN: usize = 1024;
+
+/// Users who went within the last four seconds. Where more than half as many are not over, all are forgotten.
+const SAID_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_users_said_is_forgotten_when_it_is_over_or_when_they_are_too_many() {
+        let mut access = Access::default();
+        let start = Instant::now();
+        let mut largest = 0;
+        for number in 0..200_000 {
+            let now = start + Duration::from_millis(number);
+            access.note_said(&Rc::from(number.to_string()), now + Duration::from_secs(2), now);
+            largest = largest.max(access.said.len());
+        }
+        assert!((2000..=2 * 2001).contains(&largest), "two seconds of a thousand a second, twice: {largest}");
+        for number in 0..200_000 {
+            let user = Rc::from(format!("user {number}"));
+            access.note_said(&user, start + Duration::from_secs(1_000_000), start);
+            assert!(access.said.contains_key(&user) && access.said.len() <= SAID_MAX);
+        }
+    }
+}

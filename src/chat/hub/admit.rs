@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::access::{Admission, Known, Proven, Refused, Secret};
+use super::access::{Admission, Connections, Known, Place, Proven, Refused, Secret};
 use super::requests::No;
 use super::{Client, Due, Hub};
 use crate::chat::auth::{AuthError, Authenticator};
@@ -45,15 +45,17 @@ impl Hub {
             return if is_announced { Ok(Admission::Anybody) } else { Err(AuthError::Missing.into()) };
         };
         let proven = access.verify(&token, out)?;
-        // Of a session it is known only with its hello whether it takes the place of a connection that is there.
-        if !is_announced && self.is_at_limit(&proven.grant.user, 0) {
+        // Of a session it is known only with its hello whether it takes the place of a connection that is there. So as many
+        // as a user may have may wait for theirs.
+        let Connections { counted, waiting } = self.access.connections(&proven.grant.user);
+        if self.is_over_limit(if is_announced { waiting } else { counted }) {
             return Err(Refused::connection_limit());
         }
         Ok(Admission::Granted(proven))
     }
 
-    fn is_at_limit(&self, user: &str, replaced: usize) -> bool {
-        let connections = self.access.connections(user).saturating_sub(replaced);
+    /// Whether a user that has so many connections may have no other.
+    fn is_over_limit(&self, connections: usize) -> bool {
         self.options.connections_per_user_max.is_some_and(|most| connections >= most)
     }
 
@@ -69,10 +71,11 @@ impl Hub {
         };
         if proven.is_some() || !self.access.authenticator.is_none() || self.options.rate.is_some() {
             let bucket = Bucket::empty(out.now());
-            self.access.known.insert(id, Box::new(Known { proven: None, expiry: None, is_counted: false, bucket }));
+            self.access.known.insert(id, Box::new(Known { proven: None, expiry: None, place: None, bucket }));
         }
         if let Some(proven) = proven {
             self.prove(id, proven, out);
+            self.access.count(id, Place::Waiting);
         }
         true
     }
@@ -102,11 +105,13 @@ impl Hub {
             self.prove(id, proven, out);
         }
         let Some(user) = self.access.user(id).cloned() else { return Err(AuthError::Missing.into()) };
-        let own = usize::from(self.access.known.get(id).is_some_and(|known| known.is_counted));
+        let place = self.access.known.get(id).and_then(|known| known.place);
+        let own = usize::from(place == Some(Place::Counted));
         let twin = resume.and_then(|resume| self.resumable(id, resume)).and_then(|session| {
             self.sessions.get(&session).and_then(|session| session.connection).filter(|twin| *twin != id)
         });
-        if self.is_at_limit(&user, own + usize::from(twin.is_some())) {
+        let replaced = own + usize::from(twin.is_some());
+        if self.is_over_limit(self.access.connections(&user).counted.saturating_sub(replaced)) {
             return Err(Refused::connection_limit());
         }
         Ok(())

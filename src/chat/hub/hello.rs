@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::access::Place;
 use super::options::{BATCH_MAX, STATE_DEPTH_MAX};
 use super::replay::{Link, Replay};
 use super::requests::No;
@@ -62,7 +63,7 @@ impl Hub {
         }
         let Some(session) = resumed.or_else(|| self.begin_session(id, &hello, out)) else { return };
         self.leave_plain(id, out);
-        self.access.count(id);
+        self.access.count(id, Place::Counted);
         self.clients.insert(id, Client::Session(Box::new(Link::new(session))));
         out.set_overload_code(id, CloseCode::SLOW_CONSUMER);
 

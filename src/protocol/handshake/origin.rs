@@ -124,15 +124,17 @@ impl Origins {
 
 impl Provenance<'_> {
     /// The pattern that would let a refused request in, if there is one: of its `Origin`, or of the host by which it asked.
-    /// It has only letters, digits and what else stands in an origin.
-    pub fn pattern(&self, error: HandshakeError) -> Option<String> {
+    /// It has only letters, digits and what else stands in an origin. Over TLS, and for a page that came so, it lets no page in
+    /// that did not.
+    pub fn pattern(&self, error: HandshakeError, channel: Channel) -> Option<String> {
         match (error, &self.origins[..]) {
             (HandshakeError::Origin, [b"null"]) => Some("null".to_owned()),
             (HandshakeError::Origin, &[origin]) => Origin::parse(origin).map(|origin| origin.to_string()),
             (HandshakeError::ForeignHost, _) => {
                 let foreign = |host: &&&[u8]| !split_host(host).is_some_and(|(name, _)| is_loopback_name(name));
                 let host = std::iter::once(&self.host).chain(&self.forwarded_hosts).find(foreign)?;
-                let url = [b"http://", *host].concat();
+                let is_secure = channel.is_secure || self.origins.iter().any(|origin| origin.starts_with(b"https:"));
+                let url = [if is_secure { &b"https://"[..] } else { b"http://" }, host].concat();
                 Origin::parse(&url).map(|origin| origin.to_string())
             }
             _ => None,

@@ -222,6 +222,26 @@ fn a_user_has_so_many_connections_and_no_more() {
 }
 
 #[test]
+fn a_user_cannot_have_more_connections_by_not_saying_hello() {
+    let mut bench = guarded(Options { connections_per_user_max: Some(2), ..Options::default() });
+    let head = format!("{}{ANNOUNCED}", bearer("a1"));
+    let (first, second) = (bench.open(&head), bench.open(&head));
+    assert_eq!(bench.knock(&head), Err(HandshakeError::UserLimit), "as many may wait as may stay");
+    // Whoever has said hello waits no longer.
+    bench.hello(first, json!({}));
+    let third = bench.open(&head);
+    assert_eq!(bench.knock(&head), Err(HandshakeError::UserLimit));
+    bench.hello(second, json!({}));
+    bench.say(third, json!({"type": "hello", "v": 1}));
+    bench.expect_turned_out(third, "busy", 4103, "connection_limit");
+    let [fourth, fifth] = [bench.open(&head), bench.open(&head)];
+    assert_eq!(bench.knock(&head), Err(HandshakeError::UserLimit));
+    [first, second, fourth, fifth].into_iter().for_each(|id| bench.lose(id));
+    bench.wait(Options::default().resume_window);
+    assert!(bench.is_empty() && bench.hub.access_is_empty());
+}
+
+#[test]
 fn whoever_says_too_much_is_told_when_to_go_on_and_closed_if_it_does_not_wait() {
     let mut bench = Bench::with(Options { rate: Some(10), ..Options::default() });
     let ann = bench.client(json!({"docs": {}})); // its hello is the first of 20

@@ -256,7 +256,7 @@ fn the_pattern_that_would_let_a_request_in_does() {
         ("h", "http://a", HandshakeError::Host, None),
     ] {
         let request = request(host, &[origin]);
-        let pattern = request.pattern(error);
+        let pattern = request.pattern(error, channel(true));
         assert_eq!(pattern.as_deref(), expected);
         let Some(pattern) = pattern else { continue };
         let listed = origins(&[&pattern]);
@@ -266,5 +266,15 @@ fn the_pattern_that_would_let_a_request_in_does() {
         }
     }
     let forwarded = Provenance { forwarded_hosts: vec![b"evil.example"], ..request("localhost", &[]) };
-    assert_eq!(forwarded.pattern(HandshakeError::ForeignHost).as_deref(), Some("http://evil.example"));
+    let of = |request: &Provenance<'_>, channel| request.pattern(HandshakeError::ForeignHost, channel);
+    assert_eq!(of(&forwarded, channel(true)).as_deref(), Some("http://evil.example"));
+    // Over TLS, or where the page came over TLS to a proxy, the flag must not let in pages that did not.
+    let secure = Channel { is_secure: true, ..channel(true) };
+    assert_eq!(of(&forwarded, secure).as_deref(), Some("https://evil.example"));
+    let page = request("chat.example", &["https://chat.example"]);
+    assert_eq!(of(&page, channel(true)).as_deref(), Some("https://chat.example"));
+    let listed = origins(&["https://chat.example"]);
+    assert_eq!((listed.check_host(&page, true), listed.check_origin(&page, secure)), (Ok(()), Ok(())));
+    let clear = request("chat.example", &["http://chat.example"]);
+    assert!(listed.check_origin(&clear, secure).is_err());
 }
