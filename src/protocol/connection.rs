@@ -165,6 +165,11 @@ impl Connection {
         self.end.as_deref()
     }
 
+    /// The extension that was agreed on (§9), by its name.
+    pub fn extension(&self) -> Option<&'static str> {
+        self.extension.is_agreed().then_some("permessage-deflate")
+    }
+
     /// Whether nothing more will be sent or received: the transport can be dropped.
     pub fn is_done(&self) -> bool {
         self.is_aborted || (self.state == State::Closed && self.has_eof && self.queue.is_empty())

@@ -23,13 +23,14 @@ pub(crate) fn opened<T>(
 ) {
     let origin = from.origins.first().map(|value| String::from_utf8_lossy(value));
     log::info!(
-        "opened id={} addr={}{} target=\"{}\"{}{}",
+        "opened id={} addr={}{} target=\"{}\"{}{}{}",
         peer.serial,
         Address(peer.address()),
         Optional(" via=", proxy),
         Escaped(&masked_target(request.target())),
         Optional(" origin=", origin.as_deref().map(Escaped).map(Quoted)),
         Optional(" subprotocol=", subprotocol),
+        Optional(" extension=", peer.connection.extension()),
     );
 }
 

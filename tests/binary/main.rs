@@ -7,6 +7,7 @@
 
 mod auth;
 mod command_line;
+mod compression;
 mod descriptors;
 mod harness;
 mod log;

@@ -23,7 +23,7 @@ fn require(what: &str, command: &mut Command) {
 }
 
 /// A command that runs one of the scripts with `ws`.
-fn node(script: &str) -> Command {
+pub(crate) fn node(script: &str) -> Command {
     static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
     let packages = PACKAGES.get_or_init(|| {
         require_node();
@@ -47,7 +47,7 @@ fn node_in(packages: &Path) -> Command {
 }
 
 /// A command that runs one of the scripts with `websockets`.
-fn python(script: &str) -> Command {
+pub(crate) fn python(script: &str) -> Command {
     static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
     let packages = PACKAGES.get_or_init(|| {
         let works =
@@ -104,7 +104,7 @@ fn run(command: &mut Command, needed: &str) {
 }
 
 /// The next line of a script.
-fn next(script: &mut Child) -> Value {
+pub(crate) fn next(script: &mut Child) -> Value {
     serde_json::from_str(&script.stdout.next()).unwrap()
 }
 

@@ -15,7 +15,7 @@ import { chromium } from "playwright-core";
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
 const BINARY = process.env.FRAMELOOP_BINARY ?? path("../../../target/release/frameloop");
-/** With the features `tls` and `jwt`. */
+/** With the features `tls`, `jwt` and `deflate`. */
 const FULL_BINARY = process.env.FRAMELOOP_FULL_BINARY ?? path("../../../target/full/release/frameloop");
 const CHROMIUM = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 /** What has not happened by then does not happen. */
@@ -46,7 +46,7 @@ export class Server {
    */
   static async start({ port = 0, args = EMPTY_PAGE, full = false } = {}) {
     const [binary, build, variable] = full
-      ? [FULL_BINARY, "--features tls,jwt --target-dir target/full", "FRAMELOOP_FULL_BINARY"]
+      ? [FULL_BINARY, "--features tls,jwt,deflate --target-dir target/full", "FRAMELOOP_FULL_BINARY"]
       : [BINARY, "", "FRAMELOOP_BINARY"];
     assert.ok(existsSync(binary), `${binary} is missing: cargo build --release ${build}, or set ${variable}`);
     const server = new Server();
