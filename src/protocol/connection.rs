@@ -350,7 +350,7 @@ impl Connection {
     /// If no request waits for its answer, or the subprotocol is no token: a bug of the caller.
     pub fn accept(&mut self, request: &Request, subprotocol: Option<&str>, now: Instant) {
         assert!(self.state == State::Connecting && self.opening.is_none(), "no request waits for its answer");
-        let (extension, response) = self.commons.deflate().negotiate(&request.extensions());
+        let (extension, response) = self.commons.deflate().negotiate(request);
         self.queue.push_response(request.encode_accept(subprotocol, response.as_deref()));
         self.extension = extension;
         self.state = State::Open;

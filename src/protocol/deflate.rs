@@ -23,7 +23,7 @@ use self::negotiation::{Agreement, SERVER_WINDOW_BITS_MIN, WINDOW_BITS_MAX, nego
 use super::compression::Compression;
 use super::error::ProtocolError;
 use super::frame::Opcode;
-use super::handshake::fields::ExtensionOffer;
+use super::handshake::Request;
 use super::message::{Message, PartialPayload};
 use super::shared_frame::SharedFrame;
 
@@ -100,13 +100,13 @@ impl Deflate {
 
     /// Accepts an offer, or none. Returns what the connection needs for it, and the value of
     /// `Sec-WebSocket-Extensions` in the response.
-    pub(super) fn negotiate(&self, offers: &[ExtensionOffer<'_>]) -> (Extension, Option<String>) {
+    pub(super) fn negotiate(&self, request: &Request) -> (Extension, Option<String>) {
         let has_place = match self.compression {
             Compression::Off => return (Extension(None), None),
             Compression::Shared => false,
             Compression::Takeover { contexts_max } => self.places.get() < contexts_max,
         };
-        let Some(agreement) = negotiate(offers, has_place) else { return (Extension(None), None) };
+        let Some(agreement) = negotiate(&request.extensions(), has_place) else { return (Extension(None), None) };
         (Extension(Some(Box::new(Agreed::new(agreement, &self.places)))), Some(agreement.to_string()))
     }
 

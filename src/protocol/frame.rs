@@ -99,15 +99,11 @@ impl FrameHeader {
     pub fn parse_with(bytes: &[u8], has_rsv1: bool) -> Result<Option<(FrameHeader, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         let (fin, reserved_bits) = (first & FIN != 0, first & RSV);
-        let rsv1 = has_rsv1 && reserved_bits == RSV1;
-        if reserved_bits != 0 && !rsv1 {
+        let rsv1 = reserved_bits != 0;
+        if rsv1 && !(has_rsv1 && may_have_rsv1(first)) {
             return Err(ProtocolError::ReservedBits(reserved_bits)); // §5.2: MUST be 0 unless negotiated
         }
         let opcode = Opcode::parse(first & OPCODE)?;
-        if rsv1 && !matches!(opcode, Opcode::Text | Opcode::Binary) {
-            // RFC 7692 §6.1: only on the first fragment of a message, and never on a control frame.
-            return Err(ProtocolError::ReservedBits(reserved_bits));
-        }
         if opcode.is_control() && !fin {
             return Err(ProtocolError::ControlFrameFragmented); // §5.5: MUST NOT be fragmented
         }
@@ -157,7 +153,7 @@ impl FrameHeader {
     pub(super) fn to_bytes(self) -> [u8; FrameHeader::BYTES_MAX] {
         let mut bytes = [0; FrameHeader::BYTES_MAX];
         let mask = if self.masking_key.is_some() { MASK } else { 0 };
-        bytes[0] = if self.fin { FIN } else { 0 } | if self.rsv1 { RSV1 } else { 0 } | self.opcode as u8;
+        bytes[0] = u8::from(self.fin) << 7 | u8::from(self.rsv1) << 6 | self.opcode as u8;
         let length_end = match self.payload_len {
             length @ 0..=125 => {
                 bytes[1] = mask | length as u8;
@@ -348,6 +344,12 @@ impl Default for FrameDecoder {
     fn default() -> FrameDecoder {
         FrameDecoder::new()
     }
+}
+
+/// RFC 7692 §6.1: RSV1 stands on the first fragment of a message only, and never on a control frame.
+#[cold]
+fn may_have_rsv1(first: u8) -> bool {
+    first & RSV == RSV1 && matches!(first & OPCODE, 0x1 | 0x2)
 }
 
 /// Parses a header and checks that a client sent it.

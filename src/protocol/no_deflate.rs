@@ -3,7 +3,7 @@
 use super::compression::Compression;
 use super::error::ProtocolError;
 use super::frame::Opcode;
-use super::handshake::fields::ExtensionOffer;
+use super::handshake::Request;
 use super::message::Message;
 use super::shared_frame::SharedFrame;
 
@@ -29,7 +29,7 @@ impl Deflate {
         Deflate(())
     }
 
-    pub(super) fn negotiate(&self, _: &[ExtensionOffer<'_>]) -> (Extension, Option<String>) {
+    pub(super) fn negotiate(&self, _: &Request) -> (Extension, Option<String>) {
         (Extension(()), None)
     }
 
