@@ -25,9 +25,9 @@ def tell(text):
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def cargo(directory, binary):
-    """Builds a program as it is released."""
-    command = ["cargo", "build", "--release", "--locked", "--bin", binary]
+def cargo(directory, binary, *options):
+    """Builds a program as it is released, but for these options."""
+    command = ["cargo", "build", "--release", "--locked", "--bin", binary, *options]
     command += ["--message-format", "json-render-diagnostics"]
     output = subprocess.run(command, cwd=directory, check=True, stdout=subprocess.PIPE, text=True).stdout
     made = [json.loads(line) for line in output.splitlines() if line.startswith("{")]

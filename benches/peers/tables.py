@@ -3,7 +3,7 @@
 from statistics import median
 
 REFERENCE = "frameloop"
-BEGIN, END = "<!-- peers: begin -->", "<!-- peers: end -->"
+PLAIN, COMPRESSED = SECTIONS = "peers", "peers, compressed"
 
 
 class NoSection(Exception):
@@ -105,6 +105,52 @@ A message of a chat (128 B) is one delivery. Echoes run over 64 connections, of 
 """ + "".join(f"{server} is left out: {reason}.\n" for server, reason in header["left_out"].items())
 
 
+def compressed(header, runs):
+    """The loads with compressed messages: for each its figures, with a dash for who cannot."""
+    loads, able = names(runs)
+    servers = list(header["versions"])
+
+    def middle(load, server, figure):
+        values = [figure(run) for run in runs if (run["load"], run["server"]) == (load, server) and not run["error"]]
+        return median(values) if values else None
+
+    def row(name, found, unit):
+        cells = [cell(found(server), unit(server), True) if server in able else "-" for server in servers]
+        return f"| {name} | {' | '.join(cells)} |"
+
+    lines = [f"| | {' | '.join(servers)} |", "|---|" + "---|" * len(servers)]
+    for load in loads:
+        for name, figure, unit in (
+            ("work per CPU second", lambda run: 1 / run["cpu_ns"], lambda ratio: duration(1 / ratio)),
+            ("messages per second", lambda run: run["rate"], lambda rate: f"{quantity(rate)}/s"),
+        ):
+            found = ratios(runs, figure)
+
+            def in_full(server):
+                value = middle(load, server, figure) if server == REFERENCE else None
+                return unit(value) if value else None
+
+            lines.append(row(f"{load}: {name}", lambda server: found.get((load, server)), in_full))
+        parts = [middle(load, server, lambda run: run["reply_bytes"] / run["size"]) for server in servers]
+        cells = ["-" if part is None else f"{part:.0%}" for part in parts]
+        lines.append(f"| {load}: payload of a reply | {' | '.join(cells)} |")
+    table = "\n".join(lines)
+    return f"""\
+**Compressed messages** (permessage-deflate, each message by itself in both directions), in the same way; and what is left of
+the payload of a reply. A dash is who does not compress; frameloop and ws send what is shorter than 1 KiB as it is:
+
+{table}
+
+frameloop is built with the feature and runs `frameloop echo --compress shared`; ws compresses with the levels that its README shows,
+on further threads of the same core; bun with `perMessageDeflate: true`. The load compresses its messages once, with the same
+bytes for all, and decompresses a reply unless it is byte for byte one that it has checked.
+512 B and 4 KiB over 64 connections with 4 in flight, 64 KiB over 16 with 1.
+
+{machine_and_date(header)}; {plural(header["rounds"], "round")} of {header["seconds"]:g} s.
+Repeat it with `benches/peers/run --compressed --readme`.
+"""
+
+
 def machine_and_date(header):
     return f"{header['machine']}; {header['date']}"
 
@@ -143,11 +189,12 @@ def digits(number):
     return f"{number:.0f}" if number >= 100 else f"{number:.1f}" if number >= 10 else f"{number:.2f}"
 
 
-def replace_section(path, text):
-    """Writes the text between the two marks; with `None` only looks whether they are there."""
-    before, begin, rest = path.read_text().partition(f"{BEGIN}\n")
-    _, end, after = rest.partition(f"{END}\n")
+def replace_section(path, section, text):
+    """Writes the text between the two marks of a section; with `None` only looks whether they are there."""
+    first, last = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+    before, begin, rest = path.read_text().partition(f"{first}\n")
+    _, end, after = rest.partition(f"{last}\n")
     if not begin or not end:
-        raise NoSection(f"{path.name}: the lines {BEGIN} and {END} are missing")
+        raise NoSection(f"{path.name}: the lines {first} and {last} are missing")
     if text is not None:
         path.write_text(f"{before}{begin}\n{text}\n{end}{after}")

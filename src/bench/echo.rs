@@ -1,17 +1,16 @@
 //! The load `echo`: each connection keeps messages going, and each must come back as it went, in its order.
 //!
-//! The frames of a few dozen messages are made once and lie in one block, one behind the other, for all connections:
-//! each message has its place in the block as a mark, so that one that is lost, repeated or out of order shows. A
-//! refill of several messages is one write. A message may be of several frames (§5.4).
+//! Each message has its place in the block of them all as a mark, so that one that is lost, repeated or out of order shows.
+//! A refill of several messages is one write. A message may be of several frames (§5.4), and be compressed (RFC 7692).
 
 use std::collections::VecDeque;
 
-use frameloop::protocol::frame::FrameHeader;
+use frameloop::protocol::compression::MessageCodec;
 
+use super::block::{Block, MARK_BYTES, mark};
 use super::client::{Client, Out};
-use super::content::Content;
+use super::compressed::Compressed;
 use super::drive::{Load, Run};
-use super::frames::push_message;
 use super::measure::Pace;
 use super::options::Options;
 use super::replies::{Piece, Sink};
@@ -19,6 +18,11 @@ use super::replies::{Piece, Sink};
 #[derive(Debug)]
 pub(crate) struct Echo {
     block: Block,
+    /// What is known of compressed replies; `None` unless messages are compressed.
+    compressed: Option<Compressed>,
+    /// Messages that came back, and the bytes of their payloads on the wire.
+    replies: u64,
+    reply_bytes: u64,
     lanes: Vec<Lane>,
     in_flight: u64,
     pace: Option<Pace>,
@@ -29,21 +33,6 @@ pub(crate) struct Echo {
     touched: Vec<usize>,
     /// Messages that were dealt, or sent, and have yet to come.
     outstanding: u64,
-}
-
-/// The messages, in the order in which each connection sends them, over and over.
-#[derive(Debug)]
-pub(crate) struct Block {
-    content: Content,
-    size: usize,
-    /// How many differ.
-    count: u32,
-    /// Bytes of all frames of one.
-    encoded_len: usize,
-    /// The frames; some of the first again at the end, so that a refill need not stop there.
-    frames: Vec<u8>,
-    /// The payload, but for the mark.
-    payload: Vec<u8>,
 }
 
 /// What one connection has sent and received.
@@ -66,14 +55,27 @@ struct Lane {
     is_touched: bool,
     /// In a closed loop: when the messages in flight were sent, oldest first; those of one moment together.
     times: VecDeque<(u64, u64)>,
+    /// What has come of a compressed reply that is not as the one before.
+    gathered: Vec<u8>,
 }
 
 impl Echo {
-    pub(crate) fn new(options: &Options, run: &Run, start: u64) -> Echo {
+    /// # Errors
+    /// Messages are to be compressed, and this build cannot.
+    pub(crate) fn new(options: &Options, run: &Run, start: u64) -> Result<Echo, String> {
         let count = run.clients.len();
         let lanes = run.clients.iter().map(|client| Lane { is_open: client.is_open(), ..Lane::default() }).collect();
-        Echo {
-            block: Block::new(options, run.masking_key),
+        let mut codec = match options.is_compressed {
+            true => Some(MessageCodec::new().ok_or("--compress: this build has no feature deflate")?),
+            false => None,
+        };
+        let block = Block::new(options, run.masking_key, codec.as_mut());
+        let compressed = codec.map(|codec| Compressed::new(codec, block.count as usize, block.size));
+        Ok(Echo {
+            block,
+            compressed,
+            replies: 0,
+            reply_bytes: 0,
             lanes,
             in_flight: options.in_flight as u64,
             pace: options.rate.map(|rate| Pace::new(start, rate, count)),
@@ -81,7 +83,13 @@ impl Echo {
             dealt: 0,
             touched: (0..count).collect(),
             outstanding: 0,
-        }
+        })
+    }
+
+    /// With compression: bytes of payload of a message, sent and received, in the mean.
+    pub(crate) fn wire_bytes(&self) -> Option<(f64, f64)> {
+        let is_there = self.compressed.is_some() && self.replies > 0;
+        is_there.then(|| (self.block.payload_bytes_mean(), self.reply_bytes as f64 / self.replies as f64))
     }
 
     /// Adds what never came, and what was due and never sent. For the end of a run.
@@ -104,8 +112,8 @@ impl Echo {
             None => 0,
         };
         if messages > 0 && lane.is_open {
+            lane.waiting += self.block.bytes_of(lane.sent + messages) - self.block.bytes_of(lane.sent);
             lane.sent += messages;
-            lane.waiting += messages * self.block.encoded_len as u64;
             if self.pace.is_none() {
                 lane.times.push_back((now, messages));
                 self.outstanding += messages;
@@ -150,9 +158,13 @@ impl Load for Echo {
         let Client { replies, out, .. } = &mut run.clients[index];
         let lane = &mut self.lanes[index];
         let (block, masking_key) = (&self.block, run.masking_key);
-        let mut sink = Check { block, expected: lane.expected, number: lane.received, out, masking_key };
+        let (expected, number, reply_bytes) = (lane.expected, lane.received, 0);
+        let (compressed, gathered) = (self.compressed.as_mut(), &mut lane.gathered);
+        let mut sink = Check { block, expected, number, reply_bytes, compressed, gathered, out, masking_key };
         let result = replies.feed(bytes, &mut sink);
-        let (messages, expected) = (sink.number - lane.received, sink.expected);
+        let (messages, expected) = (sink.number - number, sink.expected);
+        self.replies += messages;
+        self.reply_bytes += sink.reply_bytes;
         lane.expected = expected;
         if messages > lane.sent - lane.received {
             return Err("more came back than was sent".to_owned());
@@ -214,7 +226,7 @@ impl Lane {
     fn flush(&mut self, block: &Block, client: &mut Client) -> Result<(), String> {
         while !self.is_blocked {
             let has_control = client.out.len() > 0;
-            let begun = if has_control { self.at % block.encoded_len } else { 0 };
+            let begun = if has_control { block.begun_left(self.at) } else { 0 };
             if has_control && begun == 0 && !client.flush()? {
                 self.is_blocked = true;
                 return Ok(());
@@ -224,12 +236,12 @@ impl Lane {
             }
             let len = match begun {
                 0 => usize::try_from(self.waiting).unwrap_or(usize::MAX).min(block.frames.len() - self.at),
-                begun => block.encoded_len - begun,
+                begun => begun,
             };
             let written = client.write(&block.frames[self.at..self.at + len])?;
             self.waiting -= written as u64;
             self.at += written;
-            let cycle = block.encoded_len * block.count as usize;
+            let cycle = block.cycle_len();
             if self.at >= cycle {
                 self.at -= cycle;
             }
@@ -239,52 +251,24 @@ impl Lane {
     }
 }
 
-impl Block {
-    fn new(options: &Options, masking_key: [u8; 4]) -> Block {
-        let &Options { size, content, fragments, in_flight, .. } = options;
-        let of_mark = size.min(MARK_BYTES);
-        // Where a mark comes, and what follows it, each of whole characters.
-        let payload = [Content::Ascii.bytes(of_mark), content.bytes(size - of_mark)].concat();
-        // Twice what is in flight, so that no two messages on their way are the same; if that is not too much.
-        let count_max = BLOCK_BYTES_MAX / (size + fragments * FrameHeader::BYTES_MAX);
-        let marks_max = MARKS.pow(size.min(MARK_BYTES) as u32);
-        let count = (2 * in_flight).clamp(2, count_max.max(2)).min(marks_max);
-        let mut block = Block { content, size, count: count as u32, encoded_len: 0, frames: Vec::new(), payload };
-        let again = in_flight.min(count_max);
-        for place in 0..count + again {
-            let mark = block.mark((place % count) as u32);
-            let mut payload = std::mem::take(&mut block.payload);
-            for (byte, mark) in payload.iter_mut().zip(mark) {
-                *byte = mark;
-            }
-            push_message(&mut block.frames, content.opcode(), &payload, fragments, masking_key);
-            block.payload = payload;
-        }
-        block.encoded_len = block.frames.len() / (count + again);
-        block
-    }
-
-    /// The first bytes of the message at this place: two characters that text may have too.
-    #[inline]
-    fn mark(&self, place: u32) -> [u8; MARK_BYTES] {
-        let [low, high] = [place as usize % MARKS, place as usize / MARKS];
-        [b'0' + low as u8, b'0' + high as u8]
-    }
-}
-
 /// Checks the messages that come back.
 struct Check<'r> {
     block: &'r Block,
     expected: u32,
     /// Messages that came back over this connection.
     number: u64,
+    /// Bytes of their payloads on the wire, of those that came now.
+    reply_bytes: u64,
+    compressed: Option<&'r mut Compressed>,
+    gathered: &'r mut Vec<u8>,
     out: &'r mut Out,
     masking_key: [u8; 4],
 }
 
-impl Sink for Check<'_> {
+impl Check<'_> {
+    /// Checks bytes of a payload; those of one message in 64 all of them, and those that were decompressed.
     #[inline]
-    fn piece(&mut self, piece: Piece<'_>) -> Result<(), String> {
+    fn check(&self, piece: Piece<'_>) -> Result<(), String> {
         let block = self.block;
         let end = piece.offset + piece.bytes.len() as u64;
         let opcode = block.content.opcode();
@@ -296,7 +280,7 @@ impl Sink for Check<'_> {
                 block.size
             ));
         }
-        let mark = block.mark(self.expected);
+        let mark = mark(self.expected);
         let offset = piece.offset as usize;
         let is_marked = match piece.bytes.first_chunk() {
             Some(first) if offset == 0 => *first == mark,
@@ -305,16 +289,41 @@ impl Sink for Check<'_> {
         if !is_marked {
             return Err("another message came back than was due: one is lost, repeated or out of order".to_owned());
         }
-        // One in 64 is checked byte for byte.
-        if self.number.is_multiple_of(64) {
+        if self.number.is_multiple_of(64) || piece.is_compressed {
             let skipped = MARK_BYTES.saturating_sub(offset).min(piece.bytes.len());
             if piece.bytes[skipped..] != block.payload[offset + skipped..end as usize] {
                 return Err("a message came back with another content".to_owned());
             }
         }
+        Ok(())
+    }
+
+    fn check_compressed(&mut self, piece: Piece<'_>) -> Result<(), String> {
+        let opcode = self.block.content.opcode();
+        if piece.opcode != opcode {
+            return Err(format!("compressed {:?} came back for {opcode:?}", piece.opcode));
+        }
+        // Without an agreement there is none: the bit is an error of the protocol then.
+        let Some(compressed) = &mut self.compressed else { return Ok(()) };
+        match compressed.take(self.expected, piece, self.gathered)? {
+            Some(payload) => self.check(Piece { offset: 0, bytes: &payload, ..piece }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Sink for Check<'_> {
+    #[inline]
+    fn piece(&mut self, piece: Piece<'_>) -> Result<(), String> {
+        if piece.is_compressed {
+            self.check_compressed(piece)?;
+        } else {
+            self.check(piece)?;
+        }
         if piece.is_last {
             self.number += 1;
-            self.expected = if self.expected + 1 == block.count { 0 } else { self.expected + 1 };
+            self.reply_bytes += piece.offset + piece.bytes.len() as u64;
+            self.expected = if self.expected + 1 == self.block.count { 0 } else { self.expected + 1 };
         }
         Ok(())
     }
@@ -324,10 +333,5 @@ impl Sink for Check<'_> {
     }
 }
 
-/// Bytes of the frames in a block, unless two of them are more: what the caches of a core hold.
-const BLOCK_BYTES_MAX: usize = 256 * 1024;
-const MARK_BYTES: usize = 2;
-/// The values of one byte of a mark.
-const MARKS: usize = 64;
 /// So that a server that was slow for long does not make a turn without end.
 const DEALT_PER_TURN_MAX: u64 = 10_000;

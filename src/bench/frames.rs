@@ -5,22 +5,31 @@ use frameloop::protocol::mask::unmask;
 
 /// Appends a message of one frame.
 pub(crate) fn push_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], masking_key: [u8; 4]) {
-    push_fragment(out, true, opcode, payload, masking_key);
+    push_fragment(out, true, false, opcode, payload, masking_key);
 }
 
-/// §5.4: appends a message of so many frames, which are equally long but for a byte.
-pub(crate) fn push_message(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], fragments: usize, masking_key: [u8; 4]) {
+/// §5.4: appends a message of so many frames, which are equally long but for a byte. RFC 7692 §6.1: with `rsv1` its
+/// payload is compressed.
+pub(crate) fn push_message(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    rsv1: bool,
+    payload: &[u8],
+    fragments: usize,
+    masking_key: [u8; 4],
+) {
     let cut = |number: usize| (payload.len() as u128 * number as u128 / fragments as u128) as usize;
     for number in 0..fragments {
         let opcode = if number == 0 { opcode } else { Opcode::Continuation };
         let is_last = number + 1 == fragments;
-        push_fragment(out, is_last, opcode, &payload[cut(number)..cut(number + 1)], masking_key);
+        let rsv1 = rsv1 && number == 0;
+        push_fragment(out, is_last, rsv1, opcode, &payload[cut(number)..cut(number + 1)], masking_key);
     }
 }
 
-fn push_fragment(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8], masking_key: [u8; 4]) {
+fn push_fragment(out: &mut Vec<u8>, fin: bool, rsv1: bool, opcode: Opcode, payload: &[u8], masking_key: [u8; 4]) {
     let payload_len = payload.len() as u64;
-    FrameHeader { fin, rsv1: false, opcode, masking_key: Some(masking_key), payload_len }.encode(out);
+    FrameHeader { fin, rsv1, opcode, masking_key: Some(masking_key), payload_len }.encode(out);
     let start = out.len();
     out.extend_from_slice(payload);
     unmask(&mut out[start..], masking_key, 0);
@@ -89,7 +98,7 @@ mod tests {
         let payload: Vec<u8> = (0..1000).map(|i| i as u8).collect();
         for fragments in [1, 2, 3, 7, 999, 1000] {
             let (mut out, mut message, mut frames) = (Vec::new(), Vec::new(), Vec::new());
-            push_message(&mut out, Opcode::Text, &payload, fragments, [1, 2, 3, 4]);
+            push_message(&mut out, Opcode::Text, false, &payload, fragments, [1, 2, 3, 4]);
             let mut rest = out.as_mut_slice();
             while let Some((header, header_end)) = FrameHeader::parse(rest).unwrap() {
                 let (frame, behind) = rest.split_at_mut(header_end + header.payload_len as usize);

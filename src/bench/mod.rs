@@ -7,16 +7,18 @@
 //!                sources)   §4.1 handshakes)      read, write)  measure, tally ---> report
 //!                  |                               ^   |         (histogram)        (table, JSON)
 //!                  |      greeting            watch   client: replies (§5, server to client)
-//!                  +---------> churn                          frames  (§5.3, masked), of content
+//!                  +---------> churn                          frames  (§5.3, masked), of content; compressed (RFC 7692)
 //!                              (opening, client, watch of its own connections)
 //! ```
 //!
 //! It knows `protocol/` and neither `server/` nor `chat/`: any server can be its target.
 
+mod block;
 mod chat;
 mod chat_text;
 mod churn;
 mod client;
+mod compressed;
 mod content;
 mod dial;
 mod drive;
@@ -93,7 +95,8 @@ fn run(options: &Options) -> Result<Report<'_>, String> {
         crate::complain("warning: --server-pid: /proc says nothing of this process");
     }
     let subprotocol = options.rooms.map(|_| greeting::SUBPROTOCOL);
-    let way = Way { address: choose(&addresses, options.connect_timeout), target: &options.target, subprotocol };
+    let address = choose(&addresses, options.connect_timeout);
+    let way = Way { address, target: &options.target, subprotocol, is_compressed: options.is_compressed };
     let sources = Sources::of(way.address, &options.sources)?;
     let masking_key = Random::new().next()?; // §5.3: from a strong source; one for all frames, which are made once
     let mut progress = Progress::new();
@@ -116,8 +119,10 @@ fn run_on_open_connections<'o>(
     let is_idle = options.kind == Kind::Idle;
     let memory = || options.server_pid.filter(|_| is_idle).and_then(memory_bytes);
     let memory_before = memory();
-    let Dialed { poll, clients, opened, times, seconds, faults } = dial(options, way, sources, masking_key, progress)?;
+    let Dialed { poll, mut clients, opened, times, seconds, faults } =
+        dial(options, way, sources, masking_key, progress)?;
     progress.restart();
+    clients.iter_mut().for_each(|client| client.replies.has_rsv1 = options.is_compressed);
 
     let clock = Clock::start();
     let first = if options.kind == Kind::Chat { SETTLE_NS } else { 0 };
@@ -125,11 +130,13 @@ fn run_on_open_connections<'o>(
     let mut measure = Measure::new(start..start + options.duration.as_nanos() as u64, options.rate.is_some());
     measure.faults = faults;
     let mut run = Run { clients, open: opened, measure, masking_key, is_sending: true };
+    let mut wire_bytes = None;
     let usage = match options.kind {
         Kind::Echo => {
-            let mut echo = Echo::new(options, &run, clock.now());
+            let mut echo = Echo::new(options, &run, clock.now())?;
             let usage = drive(&mut echo, &mut run, poll, clock, options.server_pid, progress)?;
             echo.finish(&mut run);
+            wire_bytes = echo.wire_bytes();
             usage
         }
         Kind::Chat => {
@@ -149,6 +156,7 @@ fn run_on_open_connections<'o>(
     Ok(Report {
         opened: Some((opened, stayed, seconds)),
         server_bytes_per_connection: grown.map(|bytes| bytes / opened as f64),
+        wire_bytes,
         ..report
     })
 }
@@ -167,6 +175,7 @@ fn report(options: &Options, measure: Measure, usage: Usage) -> Report<'_> {
         client_cpu_ns_per_message: per_message(usage.own_ns),
         client_waited: usage.waited,
         server_bytes_per_connection: None,
+        wire_bytes: None,
     }
 }
 

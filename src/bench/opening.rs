@@ -9,6 +9,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use super::client::connect;
+use super::compressed::{OFFER, check_answer};
 use super::frames::{Random, handshake_key};
 use super::target::Target;
 
@@ -20,6 +21,7 @@ pub(crate) struct Opening {
     sent: usize,
     accept: [u8; 28],
     subprotocol: Option<&'static str>,
+    is_compressed: bool,
     response: Vec<u8>,
     /// When it began, or was due to begin; in ns of the run's clock.
     pub(crate) started: u64,
@@ -44,14 +46,16 @@ impl Opening {
         registry.register(&mut stream, Token(token), interest).map_err(|error| format!("epoll: {error}"))?;
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+             Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{}{}\r\n",
             way.target.path,
             way.target.authority,
-            way.subprotocol.map_or(String::new(), |name| format!("Sec-WebSocket-Protocol: {name}\r\n"))
+            way.subprotocol.map_or(String::new(), |name| format!("Sec-WebSocket-Protocol: {name}\r\n")),
+            if way.is_compressed { format!("Sec-WebSocket-Extensions: {OFFER}\r\n") } else { String::new() }
         );
         let accept = accept_value(key.as_bytes());
-        let (request, response, subprotocol) = (request.into_bytes(), Vec::new(), way.subprotocol);
-        Ok(Opening { stream, request, sent: 0, accept, subprotocol, response, started: now })
+        let Way { subprotocol, is_compressed, .. } = *way;
+        let (request, response) = (request.into_bytes(), Vec::new());
+        Ok(Opening { stream, request, sent: 0, accept, subprotocol, is_compressed, response, started: now })
     }
 
     /// Goes on after an event. Once the connection is open: what came behind the response.
@@ -78,7 +82,8 @@ impl Opening {
                 Err(error) => return Err(format!("handshake: {error}")),
             };
             self.response.extend_from_slice(&buffer[..len]);
-            if let Some(head_end) = check_response(&self.response, &self.accept, self.subprotocol)? {
+            let asked = (self.subprotocol, self.is_compressed);
+            if let Some(head_end) = check_response(&self.response, &self.accept, asked)? {
                 return Ok(Some(self.response.split_off(head_end)));
             }
         }
@@ -96,10 +101,17 @@ pub(crate) struct Way<'t> {
     pub(crate) target: &'t Target,
     /// The one that is offered, and that the server has to accept.
     pub(crate) subprotocol: Option<&'static str>,
+    /// Whether [`OFFER`] is offered, and has to be accepted.
+    pub(crate) is_compressed: bool,
 }
 
-/// The end of the response's head, if it is there and opens the connection.
-fn check_response(response: &[u8], accept: &[u8], subprotocol: Option<&'static str>) -> Result<Option<usize>, String> {
+/// The end of the response's head, if it is there and opens the connection with the subprotocol and the compression that were
+/// asked for.
+fn check_response(
+    response: &[u8],
+    accept: &[u8],
+    (subprotocol, is_compressed): (Option<&'static str>, bool),
+) -> Result<Option<usize>, String> {
     let mut storage = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut storage);
     let head_end = match head.parse(response) {
@@ -132,7 +144,12 @@ fn check_response(response: &[u8], accept: &[u8], subprotocol: Option<&'static s
         Some(name) => return Err(format!("the server does not speak the subprotocol {name}")),
         None => accepted.next().map(|_| "sec-websocket-protocol"), // §4.1 item 6
     };
-    if let Some(name) = wrong.or(values("sec-websocket-extensions").next().map(|_| "sec-websocket-extensions")) {
+    let mut extensions = values("sec-websocket-extensions").map(|field| field.value);
+    let wrong = match is_compressed {
+        true => check_answer(extensions).map(|()| wrong)?,
+        false => wrong.or(extensions.next().map(|_| "sec-websocket-extensions")),
+    };
+    if let Some(name) = wrong {
         return Err(format!("the response has {name}, which was not asked for")); // §4.1 items 5 and 6
     }
     Ok(Some(head_end))
@@ -148,7 +165,7 @@ mod tests {
     const FIELDS: &str = "upgrade: WebSocket\r\nConnection: keep-alive, upgrade\r\n";
 
     fn check(response: &str) -> Result<Option<usize>, String> {
-        check_response(response.as_bytes(), ACCEPT.as_bytes(), None)
+        check_response(response.as_bytes(), ACCEPT.as_bytes(), (None, false))
     }
 
     #[test]
@@ -164,7 +181,7 @@ mod tests {
     fn a_subprotocol_that_was_offered_must_be_accepted_once_and_as_it_is() {
         let check = |fields: &str| {
             let head = format!("HTTP/1.1 101 Go\r\n{FIELDS}Sec-WebSocket-Accept: {ACCEPT}\r\n{fields}\r\n");
-            check_response(head.as_bytes(), ACCEPT.as_bytes(), Some("a.v1")).map(|end| end == Some(head.len()))
+            check_response(head.as_bytes(), ACCEPT.as_bytes(), (Some("a.v1"), false)).map(|end| end == Some(head.len()))
         };
         let line = |name: &str| format!("Sec-WebSocket-Protocol: {name}\r\n");
         assert_eq!(check(&line("a.v1")), Ok(true));
@@ -188,6 +205,10 @@ mod tests {
             (format!("HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n{accept}\r\n"), "Connection"),
             (format!("HTTP/1.1 101 Go\r\nConnection: upgrade\r\n{accept}\r\n"), "Upgrade"),
             (format!("HTTP/1.1 101 Go\r\n{FIELDS}{accept}Sec-WebSocket-Protocol: x\r\n\r\n"), "not asked for"),
+            (
+                format!("HTTP/1.1 101 Go\r\n{FIELDS}{accept}Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+                "not asked for",
+            ),
             (format!("HTTP/1.1 101 Go\r\nX: {}", "y".repeat(HEAD_BYTES_MAX)), "too long"),
         ] {
             let error = check(&response).unwrap_err();

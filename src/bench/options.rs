@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use frameloop::protocol::Compression;
 use lexopt::{Arg, Parser};
 
 use super::chat_text::size_min;
@@ -33,9 +34,12 @@ Usage: frameloop bench URL [echo|chat|churn|idle] [flags]
   --rooms N               chat: the members take turns in N rooms of the session mode of
                           frameloop serve, instead of one lobby of plain clients
   --senders N             members of the chat that send; with --rooms so many of each room (1)
-  --text[=ascii|utf8]     text messages instead of binary ones (chat: always text), of one byte
-                          a character or of 1 to 4 (ascii)
+  --text[=ascii|utf8|json]
+                          text messages instead of binary ones (chat: always text), of one byte
+                          a character, of 1 to 4, or JSON as services send it (ascii)
   --fragments N           echo: the frames that each message is sent as (1)
+  --compress              echo: permessage-deflate, each message by itself; in builds with
+                          --features deflate
   --source ADDRESS        where connections come from; repeatable, they take turns
                           (to 127.x.x.x: one address for each 20,000 connections)
   --connect-timeout TIME  time for a connection and its opening handshake (10s)
@@ -95,6 +99,8 @@ pub(crate) struct Options {
     pub(crate) content: Content,
     /// Frames of a message.
     pub(crate) fragments: usize,
+    /// RFC 7692: messages go compressed, and may come so.
+    pub(crate) is_compressed: bool,
     pub(crate) sources: Vec<IpAddr>,
     pub(crate) connect_timeout: Duration,
     pub(crate) server_pid: Option<u32>,
@@ -115,6 +121,7 @@ struct Given {
     senders: Option<usize>,
     text: Option<Content>,
     fragments: Option<usize>,
+    is_compressed: bool,
     sources: Vec<IpAddr>,
     connect_timeout: Option<Duration>,
     server_pid: Option<u32>,
@@ -134,6 +141,14 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<O
             Arg::Long("text") => {
                 given.text = Some(parse_text(parser.optional_value())?);
                 continue;
+            }
+            Arg::Long("compress") if Compression::IS_THERE => {
+                given.is_compressed = true;
+                continue;
+            }
+            Arg::Long("compress") => {
+                let build = "build it with `cargo build --release --features deflate`";
+                return Err(format!("--compress: this build cannot compress; {build}"));
             }
             Arg::Long("json") => {
                 given.is_json = true;
@@ -201,7 +216,9 @@ impl Given {
             ("rooms", self.rooms.is_some(), &[Kind::Chat]),
             ("senders", self.senders.is_some(), &[Kind::Chat]),
             ("text", self.text.is_some(), &[Kind::Echo, Kind::Chat, Kind::Churn]),
+            ("text=json", self.text == Some(Content::Json), &[Kind::Echo, Kind::Churn]),
             ("fragments", self.fragments.is_some(), &[Kind::Echo]),
+            ("compress", self.is_compressed, &[Kind::Echo]),
         ] {
             if is_given && !kinds.contains(&kind) {
                 return Err(format!("--{flag}: the load {} has none", kind.word()));
@@ -220,6 +237,7 @@ impl Given {
             senders: self.senders.unwrap_or(1),
             content: self.text.unwrap_or(if kind == Kind::Chat { Content::Ascii } else { Content::Binary }),
             fragments: self.fragments.unwrap_or(1),
+            is_compressed: self.is_compressed,
             sources: self.sources,
             connect_timeout: self.connect_timeout.unwrap_or(Duration::from_secs(10)),
             server_pid: self.server_pid,
@@ -293,7 +311,8 @@ fn parse_seconds(value: &str) -> Result<Duration, String> {
 fn parse_text(value: Option<OsString>) -> Result<Content, String> {
     let Some(value) = value else { return Ok(Content::Ascii) };
     let word = value.to_string_lossy();
-    Content::parse_text(&word).ok_or_else(|| format!("--text: '{word}' is no kind of text, expected ascii or utf8"))
+    Content::parse_text(&word)
+        .ok_or_else(|| format!("--text: '{word}' is no kind of text, expected ascii, utf8 or json"))
 }
 
 fn parse_address(value: &str) -> Result<IpAddr, String> {
@@ -365,6 +384,7 @@ mod tests {
             (&["--text", "echo"], Content::Ascii),
             (&["--text=ascii"], Content::Ascii),
             (&["--text=utf8"], Content::Utf8),
+            (&["--text=json"], Content::Json),
             (&["chat", "--text=utf8"], Content::Utf8),
         ] {
             assert_eq!(options(&[&["ws://a"], flags].concat()).content, content, "{flags:?}");
@@ -400,11 +420,13 @@ mod tests {
             ("ws://a/ --seconds 86400.1", &["--seconds", "86400"]),
             ("ws://a/ --warmup 1", &["--warmup", "'1'", "30s"]),
             ("ws://a/ --rate 0", &["--rate", "'0'"]),
-            ("ws://a/ --text=latin1", &["--text", "'latin1'", "ascii or utf8"]),
-            ("ws://a/ --text=", &["--text", "''", "ascii or utf8"]),
+            ("ws://a/ --text=latin1", &["--text", "'latin1'", "ascii, utf8 or json"]),
+            ("ws://a/ --text=", &["--text", "''", "ascii, utf8 or json"]),
             ("ws://a/ --text utf8", &["'utf8'", "--text=utf8"]),
             ("ws://a/ chat --text ascii", &["'ascii'", "--text=ascii"]),
             ("ws://a/ idle --text=utf8", &["--text", "idle"]),
+            ("ws://a/ chat --text=json", &["--text=json", "chat"]),
+            ("ws://a/ churn --compress", &["--compress", if Compression::IS_THERE { "churn" } else { "deflate" }]),
             ("ws://a/ --fragments 0", &["--fragments", "'0'", "1 to"]),
             ("ws://a/ --fragments 1048577 --size 2MiB", &["--fragments", "'1048577'", "1048576"]),
             ("ws://a/ --fragments 65", &["--fragments", "65 frames of 64 bytes", "at most 64"]),
@@ -437,7 +459,7 @@ mod tests {
     #[test]
     fn the_help_names_each_flag() {
         assert!(parse([OsString::from("--help")]).unwrap().is_none());
-        let flags = FLAGS_WITH_VALUE.iter().chain(&["text", "json", "help"]);
+        let flags = FLAGS_WITH_VALUE.iter().chain(&["text", "compress", "json", "help"]);
         let is_named = |flag| [" ", "["].iter().any(|end| HELP.contains(&format!("  --{flag}{end}")));
         assert!(flags.clone().all(is_named));
         assert_eq!(HELP.matches("\n  --").count(), flags.count());

@@ -34,6 +34,8 @@ pub(crate) trait Sink {
 pub(crate) struct Piece<'b> {
     /// Text or binary.
     pub(crate) opcode: Opcode,
+    /// RFC 7692 §6: the bytes are those of its compressed form.
+    pub(crate) is_compressed: bool,
     /// The bytes of the message before it.
     pub(crate) offset: u64,
     pub(crate) bytes: &'b [u8],
@@ -44,13 +46,15 @@ pub(crate) struct Piece<'b> {
 /// How far the frames of one connection have been read.
 #[derive(Debug, Default)]
 pub(crate) struct Replies {
+    /// Messages may be compressed.
+    pub(crate) has_rsv1: bool,
     /// The first bytes of a header that a read cut.
     spilled: [u8; FrameHeader::BYTES_MAX],
     spilled_len: usize,
     /// The frame whose payload a read cut, and how many bytes of it are to come.
     cut: Option<(FrameHeader, u64)>,
-    /// The message whose fragments are coming, and how many bytes of it have come.
-    message: Option<(Opcode, u64)>,
+    /// The message whose fragments are coming, whether it is compressed, and how many bytes of it have come.
+    message: Option<(Opcode, bool, u64)>,
     /// The payload of a control frame that a read cut.
     control: Vec<u8>,
 }
@@ -94,12 +98,12 @@ impl Replies {
     #[inline]
     fn take_header(&mut self, bytes: &mut &[u8]) -> Result<Option<FrameHeader>, String> {
         let (parsed, kept) = if self.spilled_len == 0 {
-            (FrameHeader::parse(bytes), 0)
+            (FrameHeader::parse_with(bytes, self.has_rsv1), 0)
         } else {
             let added = bytes.len().min(FrameHeader::BYTES_MAX - self.spilled_len);
             let end = self.spilled_len + added;
             self.spilled[self.spilled_len..end].copy_from_slice(&bytes[..added]);
-            (FrameHeader::parse(&self.spilled[..end]), self.spilled_len)
+            (FrameHeader::parse_with(&self.spilled[..end], self.has_rsv1), self.spilled_len)
         };
         match parsed {
             Ok(Some((header, header_end))) => {
@@ -130,20 +134,20 @@ impl Replies {
         is_frame_end: bool,
         sink: &mut impl Sink,
     ) -> Result<(), String> {
-        let (opcode, offset) = match (header.opcode, self.message) {
+        let (opcode, is_compressed, offset) = match (header.opcode, self.message) {
             (Opcode::Continuation, Some(message)) => message,
             (Opcode::Continuation, None) => {
                 return Err("the server continued a message that it had not begun".to_owned()); // §5.4
             }
-            (opcode, None) => (opcode, 0),
+            (opcode, None) => (opcode, header.rsv1, 0),
             (_, Some(_)) => return Err("the server began a message inside another".to_owned()), // §5.4
         };
         let is_last = is_frame_end && header.fin;
-        self.message = (!is_last).then_some((opcode, offset + bytes.len() as u64));
+        self.message = (!is_last).then_some((opcode, is_compressed, offset + bytes.len() as u64));
         if bytes.is_empty() && !is_last {
             return Ok(());
         }
-        sink.piece(Piece { opcode, offset, bytes, is_last })
+        sink.piece(Piece { opcode, is_compressed, offset, bytes, is_last })
     }
 
     fn take_control(

@@ -21,6 +21,8 @@ pub(crate) struct Report<'o> {
     /// The share of the time in which the client had nothing to do.
     pub(crate) client_waited: f64,
     pub(crate) server_bytes_per_connection: Option<f64>,
+    /// With compression: payload bytes of a message on the wire, sent and received, in the mean.
+    pub(crate) wire_bytes: Option<(f64, f64)>,
 }
 
 impl Report<'_> {
@@ -79,7 +81,8 @@ impl Report<'_> {
         let _ = write!(
             line,
             ",\"server_cpu_ns_per_message\":{},\"server_bytes_per_connection\":{},\"client_cpu_ns_per_message\":{}\
-             ,\"client_idle\":{:.3},\"offered_rate\":{},\"rooms\":{},\"senders\":{},\"opened\":{},\"stayed\":{},\"open_seconds\":{}}}",
+             ,\"client_idle\":{:.3},\"offered_rate\":{},\"rooms\":{},\"senders\":{},\"opened\":{},\"stayed\":{},\"open_seconds\":{}\
+             ,\"compressed\":{},\"sent_bytes_per_message\":{},\"received_bytes_per_message\":{}}}",
             rounded(self.server_cpu_ns_per_message),
             rounded(self.server_bytes_per_connection),
             rounded(self.client_cpu_ns_per_message),
@@ -89,7 +92,10 @@ impl Report<'_> {
             or_null((options.kind == Kind::Chat).then_some(options.senders)),
             or_null(self.opened.map(|(opened, _, _)| opened)),
             or_null(self.opened.map(|(_, stayed, _)| stayed)),
-            or_null(self.opened.map(|(_, _, seconds)| format!("{seconds:.3}")))
+            or_null(self.opened.map(|(_, _, seconds)| format!("{seconds:.3}"))),
+            options.is_compressed,
+            rounded(self.wire_bytes.map(|(sent, _)| sent)),
+            rounded(self.wire_bytes.map(|(_, received)| received))
         );
         line
     }
@@ -135,6 +141,9 @@ impl Report<'_> {
             let name = if *kind == Kind::Idle { "to open" } else { "latency" };
             let parts = SHARES.map(|(name, share)| format!("{name} {}", time(self.latencies.quantile(share))));
             rows.push((name, format!("{}   max {}", parts.join("   "), time(self.latencies.max()))));
+        }
+        if let Some((sent, received)) = self.wire_bytes {
+            rows.push(("on the wire", format!("{sent:.0} bytes of payload per message sent, {received:.0} received")));
         }
         if let Some(ns) = self.server_cpu_ns_per_message {
             rows.push(("server", format!("{} of CPU time per message", time(ns as u64))));

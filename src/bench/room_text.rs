@@ -235,7 +235,8 @@ mod tests {
             let mut pieces = message.as_bytes().chunks(cut).peekable();
             let mut offset = 0;
             while let Some(bytes) = pieces.next() {
-                let piece = Piece { opcode: Opcode::Text, offset, bytes, is_last: pieces.peek().is_none() };
+                let is_last = pieces.peek().is_none();
+                let piece = Piece { opcode: Opcode::Text, is_compressed: false, offset, bytes, is_last };
                 text.take(&piece, prefix(Some(1)).as_bytes(), own.own(), |sender, number| {
                     assert_eq!(sender, 7);
                     heard.push(number);

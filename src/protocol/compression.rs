@@ -1,5 +1,7 @@
 //! Whether messages are compressed (RFC 7692).
 
+pub use super::deflate::MessageCodec;
+
 /// Whether messages are compressed, and what is kept for it (RFC 7692). All but `Off` needs the cargo feature `deflate`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compression {

@@ -10,14 +10,16 @@
 //! decompressed than a message may have.
 //!
 //! This file owns what a connection has agreed on, and what all of them share. [`negotiation`] is RFC 7692 §7.1, `context` its
-//! §7.2. Builds without the feature `deflate` have `no_deflate.rs` in its place.
+//! §7.2, and [`MessageCodec`] the same for who has no connection. Builds without the feature `deflate` have `no_deflate.rs` in its place.
 
+mod codec;
 mod context;
 pub mod negotiation;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+pub use self::codec::MessageCodec;
 use self::context::{Compressor, Decompressor, SCRATCH_BYTES};
 use self::negotiation::{Agreement, SERVER_WINDOW_BITS_MIN, WINDOW_BITS_MAX, negotiate};
 use super::compression::Compression;

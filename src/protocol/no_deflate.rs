@@ -18,6 +18,30 @@ pub(super) struct Extension(());
 #[derive(Debug, Default)]
 pub(super) struct Variants(());
 
+/// RFC 7692 §7.2 for who has agreed on no context takeover in either direction; in this build there is none.
+#[derive(Debug)]
+pub enum MessageCodec {}
+
+impl MessageCodec {
+    /// `None`: it needs the feature `deflate`.
+    pub fn new() -> Option<MessageCodec> {
+        None
+    }
+
+    /// The compressed form of a payload.
+    pub fn compress(&mut self, _: &[u8]) -> Vec<u8> {
+        match *self {}
+    }
+
+    /// The payload of which this is the compressed form.
+    ///
+    /// # Errors
+    /// None, as there is no codec.
+    pub fn decompress(&mut self, _: &[u8], _: usize) -> Result<Vec<u8>, ProtocolError> {
+        match *self {}
+    }
+}
+
 impl Variants {
     pub(super) fn get_or_insert_with(&self, _: u8, _: impl FnOnce() -> Option<SharedFrame>) -> Option<SharedFrame> {
         None

@@ -8,6 +8,7 @@
 //! | `faults` | what must be reported, and is |
 //! | `open_loop` | what was due, late or never |
 //! | `frames` | what goes over the wire |
+//! | `compressed` | permessage-deflate |
 //! | `progress` | the line on a terminal |
 //! | `rooms` | the same in rooms of the session mode |
 //! | `fake` | servers with faults, on tungstenite |
@@ -15,6 +16,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod command_line;
+mod compressed;
 mod fake;
 mod faults;
 mod frames;
