@@ -17,6 +17,7 @@ mod context;
 pub mod negotiation;
 
 use std::cell::{Cell, RefCell};
+use std::mem::take;
 use std::rc::Rc;
 
 pub use self::codec::MessageCodec;
@@ -236,9 +237,29 @@ impl Extension {
                 // How many they are nobody knows: no more is decompressed.
                 return Err(ProtocolError::MessageTooBig { announced: bytes as u64, limit: message_bytes_max as u64 });
             }
+            reserve(&mut message, chunk.len(), message_bytes_max);
             message.append(chunk)
         })?;
         message.finish()
+    }
+}
+
+/// Makes room for more bytes of a message of at most `bytes_max`, and never for more than those: its buffer grows to twice its
+/// size each time, and at last to all of them.
+fn reserve(message: &mut PartialPayload, more: usize, bytes_max: usize) {
+    let (needed, capacity) = (message.len() + more, message.capacity());
+    if needed <= capacity {
+        return;
+    }
+    let half = bytes_max / 2;
+    let capacity = if needed <= half { (2 * capacity).clamp(needed, half) } else { bytes_max };
+    match message {
+        PartialPayload::Text { text, .. } => text.reserve_exact(capacity - text.len()),
+        PartialPayload::Binary(payload) => {
+            let mut bytes = take(payload).into_vec();
+            bytes.reserve_exact(capacity - bytes.len());
+            *payload = bytes.into();
+        }
     }
 }
 

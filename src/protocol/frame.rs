@@ -349,7 +349,7 @@ impl Default for FrameDecoder {
 /// RFC 7692 §6.1: RSV1 stands on the first fragment of a message only, and never on a control frame.
 #[cold]
 fn may_have_rsv1(first: u8) -> bool {
-    first & RSV == RSV1 && matches!(first & OPCODE, 0x1 | 0x2)
+    first & RSV == RSV1 && !matches!(first & OPCODE, 0x0 | 0x8..=0xa)
 }
 
 /// Parses a header and checks that a client sent it.

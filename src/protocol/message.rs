@@ -274,7 +274,7 @@ impl PartialPayload {
         }
     }
 
-    fn capacity(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         match self {
             PartialPayload::Text { text, .. } => text.capacity(),
             PartialPayload::Binary(payload) => payload.capacity(),

@@ -92,6 +92,13 @@ impl PayloadBuffer {
     }
 }
 
+impl From<Vec<u8>> for PayloadBuffer {
+    /// A payload that begins with these bytes.
+    fn from(bytes: Vec<u8>) -> PayloadBuffer {
+        PayloadBuffer { received: bytes.len(), bytes, advance: None }
+    }
+}
+
 impl Drop for Advance {
     fn drop(&mut self) {
         self.commons.end_advance(self.bytes);

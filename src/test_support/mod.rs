@@ -19,6 +19,8 @@
 //! | [`requests`] | no request panics; what is accepted keeps its bounds and is lent from the input; an error echoes the id |
 //! | [`sessions`] | between gaps all chats come once and in order, whatever lines and readers do; at the end nothing is left |
 //! | [`tokens`] | no token that was not given or signed is granted; a cookie needs its `Origin`; a mask leaves no token |
+//! | [`inflate`] | compressed messages are the same whatever the cuts, and to [`Inflater`]; all that is compressed comes back |
+//! | [`extension_offers`] | the first offer that can be is accepted, with nothing that was not offered |
 //! | [`differential`] | tungstenite makes the same of the same stream, but for [a short list](differential()) |
 //!
 //! For targets of your own, [`Source`] makes choices of an input, and [`cut`] cuts a stream into reads.
@@ -27,9 +29,11 @@
 
 mod chat;
 mod connection;
+mod deflate;
 mod differential;
 mod frames;
 mod handshake;
+mod inflater;
 mod proxy_header;
 mod requests;
 mod sessions;
@@ -38,9 +42,11 @@ mod tokens;
 
 pub use chat::{chat, wire};
 pub use connection::{connection, lifecycle};
+pub use deflate::{extension_offers, inflate};
 pub use differential::{Difference, differential};
 pub use frames::{close_payload, frame_header, mask, utf8};
 pub use handshake::handshake;
+pub use inflater::Inflater;
 pub use proxy_header::proxy_header;
 pub use requests::requests;
 pub use sessions::sessions;

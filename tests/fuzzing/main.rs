@@ -9,6 +9,7 @@ mod control;
 #[path = "../cuts/corpus.rs"]
 #[allow(dead_code)]
 mod corpus;
+mod deflate;
 #[path = "../cuts/handshakes.rs"]
 #[allow(dead_code)]
 mod handshakes;
@@ -41,8 +42,10 @@ const TARGETS: &[(&str, Target)] = &[
     ("differential", |data| {
         difference(data);
     }),
+    ("extension_offers", test_support::extension_offers),
     ("frame_header", test_support::frame_header),
     ("handshake", test_support::handshake),
+    ("inflate", test_support::inflate),
     ("lifecycle", test_support::lifecycle),
     ("mask", test_support::mask),
     ("proxy_header", test_support::proxy_header),

@@ -1,6 +1,7 @@
 //! The seeds: what a fuzzer begins with.
 
 use crate::corpus::corpus;
+use crate::deflate;
 use crate::sessions;
 use crate::tokens;
 use crate::wire::{BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, REQUEST_HEAD, TEXT, client_frame, close_payload};
@@ -15,8 +16,10 @@ pub(crate) fn all() -> Vec<(&'static str, Seeds)> {
         ("close_payload", close_payloads()),
         ("connection", [streams(&[0, 1, 0, 7]), announcements()].concat()),
         ("differential", [streams(&[7]), differences()].concat()),
+        ("extension_offers", deflate::offers()),
         ("frame_header", frame_headers()),
         ("handshake", heads()),
+        ("inflate", deflate::messages()),
         ("lifecycle", lifecycles()),
         ("mask", masks()),
         ("proxy_header", proxy_headers()),

@@ -1,5 +1,6 @@
 //! F: frames and messages.
 
+mod compressed;
 mod control;
 mod memory;
 mod text;

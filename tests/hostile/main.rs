@@ -8,6 +8,7 @@
 //! | `handshake::grammar` | H5 to H10 | what others read differently, and what they forgot to check |
 //! | `frames` | F1, F3, F7 to F10, F14, F15 | headers that lie, work without end |
 //! | `frames::memory` | F2, F3, F5, F6 | what is held for a message that is announced, endless, or in tiny pieces |
+//! | `frames::compressed` | F14 | what is small when it comes and large once it is decompressed |
 //! | `frames::text` | F11 | text that is not UTF-8 |
 //! | `frames::control` | F4, F12, F13 | control frames, and the end |
 //! | `resources` | R | memory, processor, descriptors |

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod closing;
+mod deflate;
 mod direct;
 mod documents;
 #[allow(dead_code)]

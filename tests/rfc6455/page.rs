@@ -140,7 +140,8 @@ Two things go beyond the RFC's letter: a version of HTTP above 1 is refused, sin
 target may be a `ws` or `wss` URI.
 
 Below each table are the rules for others, and for whom: the *client*; a *proxy*; whoever defines or negotiates an
-*extension* (this server accepts none).
+*extension*. This server knows one, permessage-deflate, which is off unless [`Compression`](crate::protocol::Compression) is
+asked for; its own rules are those of RFC 7692.
 
 The page is made of `tests/rfc6455/requirements.tsv`, and a test fails if it is not the same, if a rule has no test, or if
 a test has no rule.

@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
-use frameloop::protocol::{Commons, Connection, End, Event, HandshakeError, Input, Limits, Request, State};
+use frameloop::protocol::{
+    Commons, Compression, Connection, End, Event, HandshakeError, Input, Limits, Request, State,
+};
 
 use crate::wire::{FIN, REQUEST_HEAD, TEXT, client_frame, server_response};
 
@@ -33,8 +35,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn to(head: &[u8], subprotocols: &[&str]) -> Answer {
+        Answer::with(Compression::Off, head, subprotocols)
+    }
+
+    /// The same of a server that compresses, or does not.
+    pub(crate) fn with(compression: Compression, head: &[u8], subprotocols: &[&str]) -> Answer {
         let now = Instant::now();
-        let mut connection = Connection::new(Commons::new(Limits::default()), now);
+        let mut connection = Connection::new(Commons::with_compression(Limits::default(), compression), now);
         let mut bytes = head.to_vec();
         let mut input = Input::new(&mut bytes);
         let mut accepted = None;

@@ -1,13 +1,21 @@
-//! §5.8: extensibility: no extension without negotiation. This server accepts none.
+//! §5.8: extensibility: no extension without negotiation. Unless it compresses, this server accepts none.
 
-use frameloop::protocol::{Limits, Message, ProtocolError};
+use std::time::Instant;
+
+use frameloop::protocol::{Commons, Compression, Connection, Limits, Message, ProtocolError};
 
 use crate::driver::Link;
 use crate::wire::{BINARY, FIN, PONG, REQUEST_HEAD, TEXT, client_frame};
 
 /// A connection whose client has offered these extensions, and the head of the response.
 fn offering(offers: &str) -> (Link, String) {
-    let mut link = Link::connecting(Limits::default());
+    offering_to(Compression::Off, offers)
+}
+
+fn offering_to(compression: Compression, offers: &str) -> (Link, String) {
+    let now = Instant::now();
+    let commons = Commons::with_compression(Limits::default(), compression);
+    let mut link = Link { connection: Connection::new(commons, now), now };
     let request = [&REQUEST_HEAD[..REQUEST_HEAD.len() - 2], offers.as_bytes(), b"\r\n"].concat();
     link.receive(&request);
     let response = String::from_utf8(link.take(usize::MAX)).unwrap();
@@ -51,4 +59,35 @@ fn what_is_for_use_by_extensions_fails_the_connection() {
     // §5.8: "Extension data" is nothing special to whoever has negotiated none.
     let (mut link, _) = offering(OFFERS[2]);
     assert_eq!(link.receive(&client_frame(FIN | BINARY, b"\0\0extension")), [b"\0\0extension"]);
+}
+
+/// RFC 7692 §7.2.3.1: "Hello".
+const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+
+/// More of it is in `tests/protocol/deflate`.
+#[test]
+fn the_extension_that_was_negotiated_is_used() {
+    for offers in &OFFERS[..2] {
+        let (mut link, response) = offering_to(Compression::Shared, offers);
+        assert!(response.contains("\r\nSec-WebSocket-Extensions: permessage-deflate;"), "{response}");
+        assert_eq!(link.receive_messages(&client_frame(FIN | 0x40 | TEXT, HELLO)), [Message::text("Hello")]);
+        assert_eq!(link.receive_messages(&client_frame(FIN | TEXT, b"plain")), [Message::text("plain")]);
+        link.connection.send(Message::text(&"plain".repeat(1000)), link.now);
+        let sent = link.take(usize::MAX);
+        assert!(sent[0] == 0xc1 && sent.len() < 100, "RSV1, and {} bytes", sent.len());
+    }
+}
+
+#[test]
+fn what_a_negotiated_extension_gives_no_meaning_fails_the_connection() {
+    for bits in [0x10, 0x20, 0x30, 0x50, 0x60, 0x70] {
+        let (mut link, _) = offering_to(Compression::Shared, OFFERS[0]);
+        link.fails(&client_frame(FIN | bits | TEXT, HELLO), ProtocolError::ReservedBits(bits), 1002);
+    }
+    for opcode in (0x3..=0x7).chain(0xb..=0xf) {
+        let (mut link, _) = offering_to(Compression::Shared, OFFERS[0]);
+        link.fails(&client_frame(FIN | 0x40 | opcode, b""), ProtocolError::ReservedOpcode(opcode), 1002);
+    }
+    let (mut link, _) = offering_to(Compression::Shared, OFFERS[0]);
+    link.fails(&client_frame(FIN | 0x40 | PONG, b""), ProtocolError::ReservedBits(0x40), 1002);
 }

@@ -1,8 +1,8 @@
-//! §9: extensions. This server accepts none, but it reads what is offered.
+//! §9: extensions. Unless it compresses, this server accepts none, but it reads what is offered.
 
 use std::borrow::Cow;
 
-use frameloop::protocol::HandshakeError;
+use frameloop::protocol::{Compression, HandshakeError};
 
 use crate::request::{Answer, accepted, and, refused};
 
@@ -17,6 +17,47 @@ fn no_extension_is_in_the_response_whatever_the_client_offers() {
         let answer = Answer::to(&and(offers), &[]);
         assert_eq!(answer.status, 101, "what is not known is not used, and no reason to refuse: {offers}");
         assert!(answer.values("Sec-WebSocket-Extensions").is_empty(), "{:?}", answer.lines);
+    }
+}
+
+/// The one extension that there is, RFC 7692; the order in which a client offers is the order that it prefers (§9.1).
+#[test]
+fn the_extension_in_the_response_is_the_first_that_can_be_of_those_offered() {
+    let takeover = Compression::Takeover { contexts_max: 1 };
+    for (offers, accepted) in [
+        ("", None),
+        ("Sec-WebSocket-Extensions: x-webkit-deflate-frame, permessage-bzip2\r\n", None),
+        ("Sec-WebSocket-Extensions: permessage-deflate; nobody-knows-it\r\n", None),
+        ("Sec-WebSocket-Extensions: foo, permessage-deflate, bar\r\n", Some("permessage-deflate")),
+        (
+            "Sec-WebSocket-Extensions: permessage-deflate; a=b\r\n\
+             Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=11, permessage-deflate\r\n",
+            Some("permessage-deflate; server_max_window_bits=11"),
+        ),
+    ] {
+        let answer = Answer::with(takeover, &and(offers), &[]);
+        assert_eq!(answer.status, 101, "{offers}");
+        assert_eq!(answer.values("Sec-WebSocket-Extensions"), accepted.into_iter().collect::<Vec<_>>(), "{offers}");
+    }
+}
+
+#[test]
+fn the_parameters_in_the_response_are_those_that_the_extension_specifies() {
+    for compression in [Compression::Shared, Compression::Takeover { contexts_max: 1 }] {
+        for parameters in ["", "; client_max_window_bits", "; server_max_window_bits=\"9\"; server_no_context_takeover"]
+        {
+            let offer = format!("Sec-WebSocket-Extensions: permessage-deflate{parameters}\r\n");
+            let answer = Answer::with(compression, &and(&offer), &[]);
+            let [value] = answer.values("Sec-WebSocket-Extensions")[..] else { panic!("{:?}", answer.lines) };
+            let (name, answered) = value.split_once("; ").unwrap_or((value, ""));
+            assert_eq!(name, "permessage-deflate");
+            for parameter in answered.split("; ").filter(|parameter| !parameter.is_empty()) {
+                // RFC 7692 §7.1, and never a value of `client_max_window_bits`, for any window fits.
+                let specified =
+                    ["server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits=9"];
+                assert!(specified.contains(&parameter), "{parameters}: {value}");
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `tests` | the tests that show it, as `section_5_5::name`; or the one word why there are none |
 //!
 //! The words: what binds others is a matter for the `client`, for a `proxy`, or for whoever defines or negotiates an
-//! `extension` (this server accepts none). What binds a server, and is not in the tests, is a MAY that is `unused`.
+//! `extension` (this server knows one, permessage-deflate, which has an RFC of its own). What binds a server, and is not in the tests, is a MAY that is `unused`.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -109,10 +109,17 @@ impl Decompressor {
             self.reset();
             return Ok(());
         }
-        // One byte follows the tail and must not be looked at, since the tail ends with a block: otherwise the message
-        // has ended within one.
-        let left = self.step(&TAIL_AND_A_BYTE, scratch, InflateFlush::Block, &mut take)?.0;
-        if left.len() == TAIL_AND_A_BYTE.len() - TAIL.len() { Ok(()) } else { Err(ProtocolError::InvalidDeflate) }
+        // The tail must be the end of an empty block, or else the message has ended within one. So nothing comes out of it, and
+        // the byte behind it is not looked at.
+        let mut nothing = |chunk: &[u8]| if chunk.is_empty() { Ok(()) } else { Err(ProtocolError::InvalidDeflate) };
+        let (left, is_at_end) = self.step(&TAIL_AND_A_BYTE, scratch, InflateFlush::Block, &mut nothing)?;
+        if is_at_end || left.len() != TAIL_AND_A_BYTE.len() - TAIL.len() {
+            return Err(ProtocolError::InvalidDeflate);
+        }
+        // A code that has ended within the last byte leaves some of its bits, which are all 1. With them another empty block
+        // would be of the reserved kind, or a final one.
+        let (_, is_at_end) = self.step(&EMPTY_BLOCK, scratch, InflateFlush::NoFlush, &mut nothing)?;
+        if is_at_end { Err(ProtocolError::InvalidDeflate) } else { Ok(()) }
     }
 
     /// Decompresses until `input` is used up, or a final block has ended, or with [`InflateFlush::Block`] any block. Returns
@@ -167,6 +174,9 @@ const OWN_MEM_LEVEL: i32 = 4;
 const OWN_WINDOW_BITS_MAX: u8 = 12;
 
 const TAIL_AND_A_BYTE: [u8; 5] = [0x00, 0x00, 0xff, 0xff, 0x01];
+
+/// RFC 1951 §3.2.4: a block without compression and without a byte, where a byte begins.
+const EMPTY_BLOCK: [u8; 5] = [0x00, 0x00, 0x00, 0xff, 0xff];
 
 /// So much is decompressed at a time.
 pub(super) const SCRATCH_BYTES: usize = 16 * 1024;

@@ -1,0 +1,5 @@
+#![no_main]
+
+use frameloop::test_support::extension_offers;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| extension_offers(data));
