@@ -166,6 +166,7 @@ impl Connection {
     }
 
     /// The extension that was agreed on (§9), by its name.
+    #[inline]
     pub fn extension(&self) -> Option<&'static str> {
         self.extension.is_agreed().then_some("permessage-deflate")
     }

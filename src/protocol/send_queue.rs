@@ -88,17 +88,17 @@ impl SendQueue {
     /// A data frame, or the Close frame, behind all others.
     #[inline]
     pub(super) fn push_frame(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>, commons: &Commons) {
-        self.push_with(FrameHeader::of_server(opcode, payload.len()), payload, commons);
+        self.push::<false>(opcode, payload, commons);
     }
 
     /// A data frame whose payload is compressed (RFC 7692 §6).
     pub(super) fn push_compressed(&mut self, opcode: Opcode, compressed: Vec<u8>, commons: &Commons) {
-        let header = FrameHeader { rsv1: true, ..FrameHeader::of_server(opcode, compressed.len()) };
-        self.push_with(header, Cow::Owned(compressed), commons);
+        self.push::<true>(opcode, Cow::Owned(compressed), commons);
     }
 
-    #[inline]
-    fn push_with(&mut self, header: FrameHeader, payload: Cow<'_, [u8]>, commons: &Commons) {
+    /// Whether a payload is compressed is known where this is called, so that the others need not ask.
+    fn push<const RSV1: bool>(&mut self, opcode: Opcode, payload: Cow<'_, [u8]>, commons: &Commons) {
+        let header = FrameHeader { rsv1: RSV1, ..FrameHeader::of_server(opcode, payload.len()) };
         let frame_len = header_len(header.payload_len) + payload.len();
         match payload {
             Cow::Owned(payload) if payload.len() >= OWNED_PAYLOAD_BYTES_MIN => {

@@ -203,7 +203,9 @@ impl<A: App, N: Net> Server<A, N> {
                 Some(Event::Message(message)) => {
                     peer.traffic.messages_in.add(1);
                     let id = peer.id(key);
-                    *events_left = events_left.saturating_sub(message.as_bytes().len() / EVENT_BYTES);
+                    if peer.connection.extension().is_some() {
+                        *events_left = events_left.saturating_sub(message.as_bytes().len() / EVENT_BYTES);
+                    }
                     self.peers.is_more_to_come = !input.is_empty();
                     self.app.on_message(id, message, &mut self.peers);
                     self.peers.is_more_to_come = false;
@@ -280,7 +282,7 @@ pub(super) const READ_BYTES_PER_TURN: usize = 512 * 1024;
 /// One peer's share of the messages of a turn: each may become thousands, in a broadcast.
 const EVENTS_PER_PEER_AND_TURN: usize = 1024;
 
-/// A message of so many bytes counts as one more. Few of them are read, but many can be decompressed.
+/// Where messages are compressed, one of so many bytes counts as one more: few of them are read, but many can come out.
 const EVENT_BYTES: usize = 4 * 1024;
 
 /// Bytes of all peers that were read and not processed. Beyond it reads are small, so that there is a bound:
