@@ -11,13 +11,13 @@ pub(crate) fn cpu_ns(pid: u32) -> Option<u64> {
     schedules.map(time).reduce(|sum, time| Some(sum? + time?))?
 }
 
-/// Bytes of memory, shared pages counted in part (Pss).
+/// Bytes of memory of its own: neither its program nor what it shares with others, so that they cannot change it.
 pub(crate) fn memory_bytes(pid: u32) -> Option<u64> {
-    parse_pss(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
+    parse_anonymous(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?)
 }
 
-fn parse_pss(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+fn parse_anonymous(rollup: &str) -> Option<u64> {
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(cpu_ns(u32::MAX), None);
         assert_eq!(memory_bytes(u32::MAX), None);
         assert_eq!(Meter::start(None).server_ns(), None);
-        assert_eq!(parse_pss("Rss:  5 kB\nPss:                 214 kB\nPss_Dirty: 7 kB\n"), Some(214 * 1024));
-        assert_eq!(parse_pss("Rss:  5 kB\n"), None);
+        assert_eq!(parse_anonymous("Rss:  5 kB\nAnonymous:           214 kB\nSwap: 7 kB\n"), Some(214 * 1024));
+        assert_eq!(parse_anonymous("Rss:  5 kB\n"), None);
     }
 }
